@@ -1,0 +1,702 @@
+//! Kafka's record batch, version 2: the unit that is produced, stored, replicated and fetched.
+//!
+//! `RecordBatch` holds one whole batch whose length, version and CRC have been checked.
+//! Base offset and leader epoch lie before the bytes that the CRC covers, so the log stamps them
+//! without touching the rest. Records are read here when the batch is not compressed;
+//! `wstream-kafka` decompresses. Nothing in this file trusts a length.
+//! Format: Kafka's `DefaultRecordBatch` and `DefaultRecord`.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::varint;
+use crate::{
+    Header, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Record, Sequence, StoredRecord,
+    Timestamp,
+};
+
+/// Bytes from the base offset to the record count.
+pub const BATCH_HEADER_BYTES: usize = 61;
+/// Bytes before those that the length field counts: base offset and the length itself.
+const LENGTH_PREFIX_BYTES: usize = 12;
+/// Where the CRC's coverage starts.
+const CRC_START: usize = 21;
+/// Most headers of one record.
+pub const HEADERS_MAX: usize = 10_000;
+/// The shortest record: length, attributes, two deltas, null key, null value, no headers.
+const RECORD_BYTES_MIN: usize = 7;
+
+/// Why bytes are not a batch.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// Fewer bytes than the batch says it has, or fewer than a header.
+    #[error("batch is cut: {have} bytes of {need}")]
+    Cut {
+        /// Bytes there are.
+        have: usize,
+        /// Bytes there should be.
+        need: usize,
+    },
+    /// Formats 0 and 1 of old clients, or garbage.
+    #[error("record format {magic} is not supported, only 2 is")]
+    Magic {
+        /// The version byte.
+        magic: i8,
+    },
+    /// The checksum does not match.
+    #[error("checksum is {computed:#010x}, the batch says {stated:#010x}")]
+    Crc {
+        /// Of the bytes.
+        computed: u32,
+        /// In the header.
+        stated: u32,
+    },
+    /// A field has a value that no producer writes.
+    #[error("batch is malformed: {0}")]
+    Malformed(&'static str),
+    /// The records are compressed: read them with `wstream-kafka`.
+    #[error("records are compressed with {0:?}")]
+    Compressed(Compression),
+}
+
+/// How the records of a batch are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip.
+    Gzip,
+    /// snappy, in xerial's framing.
+    Snappy,
+    /// lz4 frames.
+    Lz4,
+    /// zstd.
+    Zstd,
+}
+
+impl Compression {
+    /// The codec in the attributes' low three bits.
+    fn from_attributes(attributes: i16) -> Result<Self, BatchError> {
+        match attributes & 0b111 {
+            0 => Ok(Self::None),
+            1 => Ok(Self::Gzip),
+            2 => Ok(Self::Snappy),
+            3 => Ok(Self::Lz4),
+            4 => Ok(Self::Zstd),
+            _ => Err(BatchError::Malformed("unknown compression")),
+        }
+    }
+}
+
+/// The idempotent producer's mark on a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerStamp {
+    /// Who.
+    pub id: ProducerId,
+    /// Which incarnation.
+    pub epoch: ProducerEpoch,
+    /// The first record's number.
+    pub sequence: Sequence,
+}
+
+/// What a batch says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchHeader {
+    /// Offset of the first record.
+    pub base_offset: Offset,
+    /// Epoch of the leader that stored it.
+    pub leader_epoch: LeaderEpoch,
+    /// Raw attribute bits: compression 0-2, log-append time 3, transactional 4, control 5.
+    pub attributes: i16,
+    /// Last offset less base offset.
+    pub last_offset_delta: i32,
+    /// Timestamp that the records' deltas count from.
+    pub base_timestamp: Timestamp,
+    /// Largest timestamp.
+    pub max_timestamp: Timestamp,
+    /// The producer, if idempotent.
+    pub producer: Option<ProducerStamp>,
+    /// Number of records.
+    pub records: i32,
+    /// How they are compressed.
+    pub compression: Compression,
+}
+
+impl BatchHeader {
+    /// The offset after the last record.
+    #[must_use]
+    pub fn next_offset(&self) -> Offset {
+        self.base_offset.plus(i64::from(self.last_offset_delta) + 1)
+    }
+
+    /// A transaction marker, which holds no user records.
+    #[must_use]
+    pub fn is_control(&self) -> bool {
+        self.attributes & (1 << 5) != 0
+    }
+
+    /// Part of a transaction.
+    #[must_use]
+    pub fn is_transactional(&self) -> bool {
+        self.attributes & (1 << 4) != 0
+    }
+}
+
+/// One whole, checked batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordBatch {
+    bytes: Bytes,
+    header: BatchHeader,
+}
+
+impl RecordBatch {
+    /// Takes exactly one batch.
+    ///
+    /// # Errors
+    /// The bytes are cut, of another format, fail the checksum, or more than one batch.
+    pub fn parse(bytes: Bytes) -> Result<Self, BatchError> {
+        let batch = Self::parse_trusted(bytes)?;
+        batch.check_crc()?;
+        Ok(batch)
+    }
+
+    /// As `parse`, without the checksum: for bytes this process checked when it stored them.
+    ///
+    /// # Errors
+    /// The bytes are cut, of another format, or more than one batch.
+    pub fn parse_trusted(bytes: Bytes) -> Result<Self, BatchError> {
+        let need = batch_bytes(&bytes)?;
+        if bytes.len() != need {
+            return Err(BatchError::Malformed("bytes after the batch"));
+        }
+        let header = read_header(&bytes)?;
+        Ok(Self { bytes, header })
+    }
+
+    /// Takes the first batch off the front of `bytes`; `None` when there are none left.
+    ///
+    /// # Errors
+    /// As `parse`.
+    pub fn take_first(bytes: &mut Bytes) -> Result<Option<Self>, BatchError> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let need = batch_bytes(bytes)?;
+        Self::parse(bytes.split_to(need)).map(Some)
+    }
+
+    /// Compares the stated checksum with that of the bytes.
+    ///
+    /// # Errors
+    /// They differ.
+    pub fn check_crc(&self) -> Result<(), BatchError> {
+        let stated = (&self.bytes[17..CRC_START]).get_u32();
+        let computed = crc32c::crc32c(&self.bytes[CRC_START..]);
+        if stated == computed {
+            Ok(())
+        } else {
+            Err(BatchError::Crc { computed, stated })
+        }
+    }
+
+    /// What the batch says of itself.
+    #[must_use]
+    pub fn header(&self) -> &BatchHeader {
+        &self.header
+    }
+
+    /// The encoded batch.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The encoded batch, by value.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// The bytes after the header: records, compressed as the header says.
+    #[must_use]
+    pub fn records_bytes(&self) -> Bytes {
+        self.bytes.slice(BATCH_HEADER_BYTES..)
+    }
+
+    /// Stamps place and epoch. In place when nobody else holds the bytes, else on a copy.
+    #[must_use]
+    pub fn at(self, base_offset: Offset, leader_epoch: LeaderEpoch) -> Self {
+        let mut bytes = self
+            .bytes
+            .try_into_mut()
+            .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        bytes[0..8].copy_from_slice(&base_offset.0.to_be_bytes());
+        bytes[12..16].copy_from_slice(&leader_epoch.0.to_be_bytes());
+        let header = BatchHeader {
+            base_offset,
+            leader_epoch,
+            ..self.header
+        };
+        Self {
+            bytes: bytes.freeze(),
+            header,
+        }
+    }
+
+    /// The records, as slices of the batch.
+    ///
+    /// # Errors
+    /// The records are compressed or malformed.
+    pub fn records(&self) -> Result<Vec<StoredRecord>, BatchError> {
+        match self.header.compression {
+            Compression::None => decode_records(&self.header, &self.records_bytes()),
+            other => Err(BatchError::Compressed(other)),
+        }
+    }
+}
+
+/// Bytes of the first batch in `bytes`, checked to be there.
+fn batch_bytes(bytes: &Bytes) -> Result<usize, BatchError> {
+    if bytes.len() < BATCH_HEADER_BYTES {
+        return Err(BatchError::Cut {
+            have: bytes.len(),
+            need: BATCH_HEADER_BYTES,
+        });
+    }
+    let length = (&bytes[8..12]).get_i32();
+    let magic = (&bytes[16..17]).get_i8();
+    if magic != 2 {
+        return Err(BatchError::Magic { magic });
+    }
+    let need = usize::try_from(length)
+        .ok()
+        .and_then(|n| n.checked_add(LENGTH_PREFIX_BYTES))
+        .filter(|&n| n >= BATCH_HEADER_BYTES)
+        .ok_or(BatchError::Malformed("length is below that of a header"))?;
+    if bytes.len() < need {
+        return Err(BatchError::Cut {
+            have: bytes.len(),
+            need,
+        });
+    }
+    Ok(need)
+}
+
+fn read_header(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
+    let mut input = bytes;
+    let base_offset = Offset(input.get_i64());
+    input.advance(4);
+    let leader_epoch = LeaderEpoch(input.get_i32());
+    input.advance(5);
+    let attributes = input.get_i16();
+    let last_offset_delta = input.get_i32();
+    let base_timestamp = Timestamp(input.get_i64());
+    let max_timestamp = Timestamp(input.get_i64());
+    let id = ProducerId(input.get_i64());
+    let epoch = ProducerEpoch(input.get_i16());
+    let sequence = Sequence(input.get_i32());
+    let records = input.get_i32();
+    if last_offset_delta < 0 {
+        return Err(BatchError::Malformed("last offset is below the first"));
+    }
+    // Compaction may leave fewer records than offsets, never more.
+    if records < 0 || i64::from(records) > i64::from(last_offset_delta) + 1 {
+        return Err(BatchError::Malformed(
+            "record count does not fit the offsets",
+        ));
+    }
+    let producer = (id.0 >= 0).then_some(ProducerStamp {
+        id,
+        epoch,
+        sequence,
+    });
+    let compression = Compression::from_attributes(attributes)?;
+    Ok(BatchHeader {
+        base_offset,
+        leader_epoch,
+        attributes,
+        last_offset_delta,
+        base_timestamp,
+        max_timestamp,
+        producer,
+        records,
+        compression,
+    })
+}
+
+/// Reads the records of a batch from their uncompressed bytes.
+///
+/// # Errors
+/// The bytes are not exactly the records that the header counts.
+pub fn decode_records(
+    header: &BatchHeader,
+    records: &Bytes,
+) -> Result<Vec<StoredRecord>, BatchError> {
+    let count = usize::try_from(header.records).unwrap_or(0);
+    if count > records.len() / RECORD_BYTES_MIN {
+        return Err(BatchError::Malformed(
+            "record count is above what the bytes can hold",
+        ));
+    }
+    let mut out = Vec::with_capacity(count);
+    let mut rest: &[u8] = records;
+    for _ in 0..count {
+        let cut = BatchError::Malformed("a record is cut");
+        let length = varint::take(&mut rest).and_then(|n| usize::try_from(n).ok());
+        let length = length.filter(|&n| n <= rest.len()).ok_or(cut)?;
+        let (mut body, after) = rest.split_at(length);
+        let record = decode_record(header, records, &mut body).ok_or(BatchError::Malformed(
+            "a record's fields do not fit its length",
+        ))?;
+        if !body.is_empty() {
+            return Err(BatchError::Malformed("bytes after a record's headers"));
+        }
+        out.push(record);
+        rest = after;
+    }
+    if rest.is_empty() {
+        Ok(out)
+    } else {
+        Err(BatchError::Malformed("bytes after the last record"))
+    }
+}
+
+fn decode_record(header: &BatchHeader, all: &Bytes, body: &mut &[u8]) -> Option<StoredRecord> {
+    let (_attributes, rest) = body.split_first()?;
+    *body = rest;
+    let timestamp_delta = varint::take(body)?;
+    let offset_delta = varint::take(body)?;
+    if !(0..=i64::from(header.last_offset_delta)).contains(&offset_delta) {
+        return None;
+    }
+    let key = take_nullable(all, body)?;
+    let value = take_nullable(all, body)?;
+    let count = usize::try_from(varint::take(body)?).ok()?;
+    if count > HEADERS_MAX || count > body.len() / 2 {
+        return None;
+    }
+    let mut headers = Vec::with_capacity(count);
+    for _ in 0..count {
+        let name = take_nullable(all, body)??;
+        headers.push(Header {
+            name,
+            value: take_nullable(all, body)?,
+        });
+    }
+    let log_append_time = header.attributes & (1 << 3) != 0;
+    let timestamp = if log_append_time {
+        header.max_timestamp
+    } else {
+        Timestamp(header.base_timestamp.0.checked_add(timestamp_delta)?)
+    };
+    let record = Record {
+        timestamp,
+        key,
+        value,
+        headers,
+    };
+    Some(StoredRecord {
+        offset: header.base_offset.plus(offset_delta),
+        record,
+    })
+}
+
+/// A length, -1 for null, then the bytes. The outer `None` is an error.
+#[expect(clippy::option_option, reason = "absent and malformed are two things")]
+fn take_nullable(all: &Bytes, body: &mut &[u8]) -> Option<Option<Bytes>> {
+    let length = varint::take(body)?;
+    if length == -1 {
+        return Some(None);
+    }
+    let length = usize::try_from(length).ok().filter(|&n| n <= body.len())?;
+    let (bytes, rest) = body.split_at(length);
+    *body = rest;
+    Some(Some(all.slice_ref(bytes)))
+}
+
+/// Builds an uncompressed batch record by record. Reusable: `finish` empties it.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    out: Vec<u8>,
+    records: i32,
+    base_timestamp: Timestamp,
+    max_timestamp: Timestamp,
+}
+
+impl Default for BatchBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BatchBuilder {
+    /// An empty builder.
+    #[must_use]
+    pub fn new() -> Self {
+        let out = vec![0; BATCH_HEADER_BYTES];
+        Self {
+            out,
+            records: 0,
+            base_timestamp: Timestamp::NONE,
+            max_timestamp: Timestamp::NONE,
+        }
+    }
+
+    /// Records added since the last `finish`.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.records.cast_unsigned() as usize
+    }
+
+    /// Whether no record was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Encoded bytes so far, header included.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Adds a record.
+    pub fn push(&mut self, record: &Record) {
+        let headers = record
+            .headers
+            .iter()
+            .map(|h| (&h.name[..], h.value.as_deref()));
+        self.push_parts(
+            record.timestamp,
+            record.key.as_deref(),
+            record.value.as_deref(),
+            headers,
+        );
+    }
+
+    /// Adds a record given in parts, which need not be `Bytes`.
+    pub fn push_parts<'a>(
+        &mut self,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl ExactSizeIterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone,
+    ) {
+        if self.records == 0 {
+            self.base_timestamp = timestamp;
+            self.max_timestamp = timestamp;
+        }
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        let timestamp_delta = timestamp.0.saturating_sub(self.base_timestamp.0);
+        let offset_delta = i64::from(self.records);
+        let header_count = i64::try_from(headers.len()).expect("headers fit memory");
+        let length = 1
+            + varint::len(timestamp_delta)
+            + varint::len(offset_delta)
+            + nullable_len(key)
+            + nullable_len(value)
+            + varint::len(header_count)
+            + headers
+                .clone()
+                .map(|(n, v)| nullable_len(Some(n)) + nullable_len(v))
+                .sum::<usize>();
+        varint::put(
+            &mut self.out,
+            i64::try_from(length).expect("a record fits memory"),
+        );
+        self.out.push(0);
+        varint::put(&mut self.out, timestamp_delta);
+        varint::put(&mut self.out, offset_delta);
+        put_nullable(&mut self.out, key);
+        put_nullable(&mut self.out, value);
+        varint::put(&mut self.out, header_count);
+        for (name, value) in headers {
+            put_nullable(&mut self.out, Some(name));
+            put_nullable(&mut self.out, value);
+        }
+        self.records += 1;
+    }
+
+    /// The batch of all records added, at base offset 0; `None` if there are none.
+    pub fn finish(&mut self, producer: Option<ProducerStamp>) -> Option<RecordBatch> {
+        if self.records == 0 {
+            return None;
+        }
+        let capacity = self.out.len();
+        let mut fresh = Vec::with_capacity(capacity);
+        fresh.resize(BATCH_HEADER_BYTES, 0);
+        let mut out = std::mem::replace(&mut self.out, fresh);
+        let stamp = producer.unwrap_or(ProducerStamp {
+            id: ProducerId::NONE,
+            epoch: ProducerEpoch(-1),
+            sequence: Sequence(-1),
+        });
+        let length = i32::try_from(out.len() - LENGTH_PREFIX_BYTES)
+            .expect("callers bound batches far below 2 GiB");
+        out[8..12].copy_from_slice(&length.to_be_bytes());
+        out[16] = 2;
+        out[23..27].copy_from_slice(&(self.records - 1).to_be_bytes());
+        out[27..35].copy_from_slice(&self.base_timestamp.0.to_be_bytes());
+        out[35..43].copy_from_slice(&self.max_timestamp.0.to_be_bytes());
+        out[43..51].copy_from_slice(&stamp.id.0.to_be_bytes());
+        out[51..53].copy_from_slice(&stamp.epoch.0.to_be_bytes());
+        out[53..57].copy_from_slice(&stamp.sequence.0.to_be_bytes());
+        out[57..61].copy_from_slice(&self.records.to_be_bytes());
+        let crc = crc32c::crc32c(&out[CRC_START..]);
+        out[17..21].copy_from_slice(&crc.to_be_bytes());
+        let header = BatchHeader {
+            base_offset: Offset(0),
+            leader_epoch: LeaderEpoch(0),
+            attributes: 0,
+            last_offset_delta: self.records - 1,
+            base_timestamp: self.base_timestamp,
+            max_timestamp: self.max_timestamp,
+            producer,
+            records: self.records,
+            compression: Compression::None,
+        };
+        self.records = 0;
+        Some(RecordBatch {
+            bytes: Bytes::from(out),
+            header,
+        })
+    }
+}
+
+fn nullable_len(bytes: Option<&[u8]>) -> usize {
+    match bytes {
+        None => 1,
+        Some(b) => varint::len(i64::try_from(b.len()).expect("a slice fits i64")) + b.len(),
+    }
+}
+
+fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    match bytes {
+        None => varint::put(out, -1),
+        Some(b) => {
+            varint::put(out, i64::try_from(b.len()).expect("a slice fits i64"));
+            out.extend_from_slice(b);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(timestamp: i64, key: Option<&str>, value: Option<&str>) -> Record {
+        let bytes = |s: &str| Bytes::copy_from_slice(s.as_bytes());
+        let headers = vec![
+            Header {
+                name: bytes("trace"),
+                value: Some(bytes("1")),
+            },
+            Header {
+                name: bytes(""),
+                value: None,
+            },
+        ];
+        Record {
+            timestamp: Timestamp(timestamp),
+            key: key.map(bytes),
+            value: value.map(bytes),
+            headers,
+        }
+    }
+
+    fn batch() -> (Vec<Record>, RecordBatch) {
+        let records = vec![
+            record(1_000, Some("k"), Some("v")),
+            record(900, None, Some("")),
+            record(2_000, Some(""), None),
+        ];
+        let mut builder = BatchBuilder::new();
+        records.iter().for_each(|r| builder.push(r));
+        let stamp = ProducerStamp {
+            id: ProducerId(7),
+            epoch: ProducerEpoch(0),
+            sequence: Sequence(40),
+        };
+        (records, builder.finish(Some(stamp)).unwrap())
+    }
+
+    #[test]
+    fn records_come_back_at_their_offsets() {
+        let (records, batch) = batch();
+        let batch = batch.at(Offset(500), LeaderEpoch(3));
+        let parsed = RecordBatch::parse(batch.bytes().clone()).unwrap();
+        assert_eq!(parsed, batch);
+        let header = parsed.header();
+        assert_eq!(header.next_offset(), Offset(503));
+        assert_eq!(header.leader_epoch, LeaderEpoch(3));
+        assert_eq!(header.max_timestamp, Timestamp(2_000));
+        assert_eq!(header.producer.unwrap().sequence, Sequence(40));
+        let read = parsed.records().unwrap();
+        assert_eq!(
+            read.iter().map(|r| r.offset.0).collect::<Vec<_>>(),
+            [500, 501, 502]
+        );
+        assert_eq!(
+            read.into_iter().map(|r| r.record).collect::<Vec<_>>(),
+            records
+        );
+    }
+
+    #[test]
+    fn bytes_are_kafkas() {
+        // Written by hand from the format's description: one record, key "k", value "v", time 5.
+        let mut builder = BatchBuilder::new();
+        builder.push_parts(Timestamp(5), Some(b"k"), Some(b"v"), [].into_iter());
+        let batch = builder.finish(None).unwrap();
+        let body: &[u8] = &[
+            0, 0, 0, 0, 0, 0, // attributes, last offset delta
+            0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 5, // base and largest timestamp
+            255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+            255, // no producer
+            0, 0, 0, 1, // one record
+            16, 0, 0, 0, 2, b'k', 2, b'v', 0,
+        ];
+        assert_eq!(&batch.bytes()[21..], body);
+        assert_eq!(
+            &batch.bytes()[..17],
+            &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 58, 0, 0, 0, 0, 2]
+        );
+        assert_eq!((&batch.bytes()[17..21]).get_u32(), crc32c::crc32c(body));
+    }
+
+    #[test]
+    fn every_flipped_bit_behind_the_crc_is_seen() {
+        let (_, batch) = batch();
+        for at in 17..batch.bytes().len() {
+            let mut bytes = batch.bytes().to_vec();
+            bytes[at] ^= 1;
+            assert!(RecordBatch::parse(bytes.into()).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn cut_batches_are_refused() {
+        let (_, batch) = batch();
+        for len in 0..batch.bytes().len() {
+            let cut = RecordBatch::parse(batch.bytes().slice(..len));
+            assert!(matches!(cut, Err(BatchError::Cut { .. })), "{len}: {cut:?}");
+        }
+    }
+
+    #[test]
+    fn batches_are_taken_off_one_by_one() {
+        let (_, first) = batch();
+        let second = batch().1.at(Offset(3), LeaderEpoch(0));
+        let mut both = Bytes::from([&first.bytes()[..], &second.bytes()[..]].concat());
+        assert_eq!(RecordBatch::take_first(&mut both).unwrap(), Some(first));
+        assert_eq!(RecordBatch::take_first(&mut both).unwrap(), Some(second));
+        assert_eq!(RecordBatch::take_first(&mut both).unwrap(), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn hostile_records_never_panic(count in 0..50i32, bytes: Vec<u8>) {
+            let header = BatchHeader { records: count, last_offset_delta: 60, ..*batch().1.header() };
+            drop(decode_records(&header, &bytes.into()));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Kafka's zigzag variable-length integers. Decoding returns `None` at a cut or over-long number.
+
+/// Longest encoding of 64 bits.
+const VARINT_BYTES_MAX: usize = 10;
+
+/// Appends `value`.
+pub(crate) fn put(out: &mut Vec<u8>, value: i64) {
+    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    while rest >= 0x80 {
+        // The mask keeps seven bits.
+        #[expect(clippy::cast_possible_truncation, reason = "masked to seven bits")]
+        out.push((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "below 0x80")]
+    out.push(rest as u8);
+}
+
+/// Bytes that `put` writes for `value`.
+pub(crate) fn len(value: i64) -> usize {
+    let zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    (64 - (zigzag | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Takes a number off the front of `input`.
+pub(crate) fn take(input: &mut &[u8]) -> Option<i64> {
+    let mut value = 0u64;
+    for (i, &byte) in input.iter().enumerate().take(VARINT_BYTES_MAX) {
+        value |= u64::from(byte & 0x7f) << (7 * i);
+        if byte < 0x80 {
+            *input = input.get(i + 1..)?;
+            return Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_encodings() {
+        let rows: [(i64, &[u8]); 7] = [
+            (0, &[0]),
+            (-1, &[1]),
+            (1, &[2]),
+            (63, &[126]),
+            (64, &[0x80, 1]),
+            (-65, &[0x81, 1]),
+            (300, &[0xd8, 4]),
+        ];
+        for (value, bytes) in rows {
+            let mut out = Vec::new();
+            put(&mut out, value);
+            assert_eq!(out, bytes);
+            assert_eq!(len(value), bytes.len());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn round_trip(value: i64) {
+            let mut out = Vec::new();
+            put(&mut out, value);
+            proptest::prop_assert_eq!(out.len(), len(value));
+            let mut input = &out[..];
+            proptest::prop_assert_eq!(take(&mut input), Some(value));
+            proptest::prop_assert!(input.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_cut_or_endless_number_is_refused() {
+        assert_eq!(take(&mut &[0x80][..]), None);
+        assert_eq!(take(&mut &[0x80; 11][..]), None);
+    }
+}

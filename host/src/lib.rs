@@ -1,1 +1,13 @@
-//! wstream
+//! wstream: a WebAssembly-extensible stream processor in one binary.
+//!
+//! ```text
+//! sources --> topics (wstream-log) --> transforms (wstream-transform) --> sinks
+//!                 |                                                        |
+//!                 +-- consumers, live tail                  search index --+-- dashboards
+//! ```
+//!
+//! The modules stand in the order in which a record meets them.
+//! The log is the only thing between a source and a pipeline: neither sees the other.
+
+pub mod metrics;
+pub mod shutdown;

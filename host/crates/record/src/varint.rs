@@ -7,12 +7,9 @@ const VARINT_BYTES_MAX: usize = 10;
 pub(crate) fn put(out: &mut Vec<u8>, value: i64) {
     let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while rest >= 0x80 {
-        // The mask keeps seven bits.
-        #[expect(clippy::cast_possible_truncation, reason = "masked to seven bits")]
         out.push((rest & 0x7f) as u8 | 0x80);
         rest >>= 7;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "below 0x80")]
     out.push(rest as u8);
 }
 

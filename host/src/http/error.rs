@@ -21,7 +21,12 @@ impl ApiError {
     /// An error without a hint.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), hint: String::new() }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            hint: String::new(),
+        }
     }
 
     /// Adds what to do.
@@ -40,8 +45,12 @@ impl ApiError {
     /// 404.
     #[must_use]
     pub fn not_found(what: &str, name: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what} {name:?}"))
-            .hint(format!("list what there is with GET /api/v1/{what}s"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is no {what} {name:?}"),
+        )
+        .hint(format!("list what there is with GET /api/v1/{what}s"))
     }
 
     /// 500.

@@ -55,13 +55,21 @@ pub fn event_stream(shutdown: &Shutdown) -> (Events, Response) {
                 Err(_) => Some(Bytes::from_static(b": still here\n\n")),
             },
         };
-        next.map(|bytes| (Ok::<_, std::convert::Infallible>(bytes), (receiver, shutdown)))
+        next.map(|bytes| {
+            (
+                Ok::<_, std::convert::Infallible>(bytes),
+                (receiver, shutdown),
+            )
+        })
     });
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    (Events(sender), (headers, Body::from_stream(body)).into_response())
+    (
+        Events(sender),
+        (headers, Body::from_stream(body)).into_response(),
+    )
 }
 
 #[cfg(test)]

@@ -69,7 +69,11 @@ impl Listener {
         if !address.ip().is_loopback() && !open {
             return Err(ListenerError::Open { address, option });
         }
-        let bind = |error| ListenerError::Bind { address, option, error };
+        let bind = |error| ListenerError::Bind {
+            address,
+            option,
+            error,
+        };
         let socket = TcpListener::bind(address).await.map_err(bind)?;
         let address = socket.local_addr().map_err(bind)?;
         Ok(Self { socket, address })
@@ -85,7 +89,9 @@ impl Listener {
     pub async fn serve(self, router: Router, shutdown: Shutdown) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
             let accepted = tokio::select! {
                 () = shutdown.asked() => return,
                 accepted = self.socket.accept() => accepted,
@@ -135,15 +141,26 @@ mod tests {
     #[tokio::test]
     async fn an_open_address_needs_permission() {
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
-        let refused = Listener::bind(any, "--http", false).await.unwrap_err().to_string();
-        assert!(refused.contains("--http 0.0.0.0:0 is reachable"), "{refused}");
+        let refused = Listener::bind(any, "--http", false)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("--http 0.0.0.0:0 is reachable"),
+            "{refused}"
+        );
     }
 
     #[tokio::test]
     async fn a_taken_port_is_named() {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let first = Listener::bind(loopback, "--http", false).await.unwrap();
-        let error = Listener::bind(first.address(), "--http", false).await.unwrap_err();
-        assert!(error.to_string().contains(&first.address().to_string()), "{error}");
+        let error = Listener::bind(first.address(), "--http", false)
+            .await
+            .unwrap_err();
+        assert!(
+            error.to_string().contains(&first.address().to_string()),
+            "{error}"
+        );
     }
 }

@@ -18,8 +18,6 @@ pub struct RunOptions {
     pub http_token: Option<String>,
     /// Whether listeners beyond loopback are allowed without a token.
     pub insecure: bool,
-    /// Whether appends wait for the disk (`disk`) or the kernel (`process`).
-    pub durability: wstream_log::Durability,
     /// Reload the file when it changes.
     pub watch: bool,
     /// Exit when all finite sources are read and every sink has confirmed.

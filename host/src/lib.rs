@@ -12,5 +12,7 @@
 pub mod http;
 pub mod metrics;
 pub mod node;
+pub mod pipeline;
 pub mod shutdown;
+pub mod sinks;
 pub mod units;

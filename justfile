@@ -1,0 +1,51 @@
+# Lists the recipes.
+default:
+    @just --list
+
+# Everything CI runs.
+ci:
+    bash .ci/run
+
+# Format, lints, licences: writes nothing.
+check:
+    cargo fmt --all --check
+    cargo lint
+    command -v cargo-deny >/dev/null && cargo deny check || true
+
+# Formats, and mends what clippy can.
+fix:
+    cargo clippy --workspace --all-targets --fix --allow-dirty
+    cargo fmt --all
+
+# Tests of one crate, or of all.
+test crate="":
+    cargo test {{ if crate == "" { "--workspace" } else { "-p " + crate } }}
+
+# Compiles the shipped transforms to transforms/dist/NAME.wasm.
+guests:
+    bash scripts/guests.sh
+
+# The integration tests whose name holds `filter`.
+integration filter="":
+    cargo test -p wstream --test integration -- {{ filter }}
+
+# The demo: a small catalogue to a live dashboard.
+demo *args:
+    bash scripts/demo.sh {{ args }}
+
+# All 50 kills while credits.csv loads, and 120 of the log alone.
+crash:
+    WSTREAM_KILLS=50 cargo test -p wstream --test integration kill -- --nocapture
+    WSTREAM_KILLS=120 cargo test -p wstream-log kill -- --nocapture
+
+# One fuzz target for some seconds.
+fuzz target seconds="600":
+    cd tests/fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }} -- -max_total_time={{ seconds }}
+
+# The measurements of tests/bench/README.md.
+bench *args:
+    bash tests/bench/run.sh {{ args }}
+
+# API documentation.
+doc:
+    cargo doc --workspace --no-deps --open

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Installs only what is missing: `scripts/setup.sh build` for building and running,
+# `scripts/setup.sh test` for what the tests need besides (Chromium, Python).
+# Says in one line what it does; does nothing, quickly, when all is there.
+set -eu
+want=${1:-build}
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null 2>&1; then sudo "$@"
+  else fail "this needs root: $*"
+  fi
+}
+
+# debian COMMAND PACKAGE...: installs the packages if the command is not there.
+debian() {
+  command=$1; shift
+  command -v "$command" >/dev/null 2>&1 && return 0
+  command -v apt-get >/dev/null 2>&1 || fail "$command is missing: install it (Debian: $*)"
+  say "installing $* for $command"
+  [ -n "${apt_updated:-}" ] || { as_root apt-get update -qq; apt_updated=1; }
+  DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+debian cc gcc libc6-dev
+debian make make
+debian python3 python3
+if ! command -v cargo >/dev/null 2>&1; then
+  [ -x "$HOME/.cargo/bin/cargo" ] || fail "cargo is missing: install Rust 1.95 or newer with rustup (https://rustup.rs)"
+  PATH="$HOME/.cargo/bin:$PATH"
+fi
+version=$(rustc --version | sed 's/^rustc \([0-9]*\)\.\([0-9]*\).*/\1\2/')
+[ "$version" -ge 195 ] || fail "rustc 1.95 or newer is needed, this is $(rustc --version): run 'rustup update stable'"
+
+if [ "$want" = test ]; then
+  debian git git
+  debian chromium chromium
+  debian node nodejs npm
+  for component in clippy rustfmt; do
+    cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 && continue
+    say "adding $component"
+    rustup component add "$component" >/dev/null
+  done
+fi

@@ -1,0 +1,11 @@
+//! Starts, kills and asks real nodes; waits with deadlines.
+
+mod files;
+mod http;
+mod node;
+mod wait;
+
+pub use files::{project, shared, write};
+pub use http::{Answer, request};
+pub use node::{Node, NodeBuilder, Output, wstream};
+pub use wait::{DEADLINE, until};

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""Takes the measurements that README.md lists: `bench.py NAME...`, or all.
+
+Each prints a table and, with --out DIR, keeps it as JSON. wstream and its peer alternate in one
+run where a peer exists; medians and ratios are what to quote.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import generate
+import opensearch
+from measure import ROOT, as_dict, binary, cpu_of, median, memory_mb, report, run, spread
+
+SHARED = Path(os.environ.get("WSTREAM_SHARED", ROOT.parent / "shared"))
+
+
+def once(args):
+    """1. titles and credits, from empty to searchable."""
+    runs = []
+    for _ in range(args.runs):
+        with tempfile.TemporaryDirectory() as data:
+            env = {
+                "TITLES": str(SHARED / "data/netflix/titles.csv"),
+                "CREDITS": str(SHARED / "data/netflix/credits.csv"),
+            }
+            config = ROOT / "examples/netflix/wstream.toml"
+            runs.append(run([binary(), "run", config, "--once", "--data", data, *free_ports()], env))
+    rows = {
+        "seconds (aim 3)": spread([r.wall for r in runs]),
+        "CPU seconds": spread([r.cpu for r in runs]),
+        "peak memory MB (aim 250)": spread([r.peak_mb for r in runs]),
+    }
+    report("once", rows, args.out)
+
+
+def log(args):
+    """2. The log beside a plain file, both durabilities."""
+    rows = {}
+    for durability in ["process", "disk"]:
+        command = [binary(), "bench", "log", "--durability", durability, "--baseline", "file", "--json"]
+        rows[durability] = json.loads(run(command).stdout)
+    report("log", rows, args.out)
+
+
+def transform(args):
+    """3. The JSON record in a guest and natively, in one process."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    command = [target / "release" / "wstream-bench", "transform", ROOT / "transforms/dist"]
+    report("transform", json.loads(run(command).stdout), args.out)
+
+
+def index(args):
+    """4. Documents to searchable, beside OpenSearch."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = generate.http_log(Path(scratch) / "http.jsonl", args.documents)
+        size = path.stat().st_size
+        ours, theirs = [], []
+        peer = None if args.no_peer else opensearch.Node(Path(scratch) / "opensearch")
+        try:
+            if peer:
+                peer.load(path, "warm-up")
+            for _ in range(args.runs):
+                ours.append(json.loads(run([binary(), "bench", "search", "--input", path, "--json"]).stdout))
+                if peer:
+                    theirs.append(peer.load(path, f"run-{len(theirs)}"))
+            queries = peer.queries(f"run-{len(theirs) - 1}") if peer else {}
+        finally:
+            if peer:
+                peer.stop()
+        rows = {"documents": args.documents, "bytes": size, "wstream": ours, "opensearch": theirs, "opensearch queries": queries}
+    report("index", rows, args.out)
+
+
+JOB = """
+[topics.events]
+partitions = 1
+[sources.events]
+type = "jsonl"
+path = "{input}"
+topic = "events"
+[pipelines.job]
+from = ["events"]
+transforms = [{{ module = "{module}" }}]
+to = ["out"]
+[sinks.out]
+type = "file"
+path = "{output}"
+format = "value"
+"""
+
+
+def job(args):
+    """5. Drop, rename, add: file to file through the whole node."""
+    runs = []
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        path = generate.json_job(scratch / "events.jsonl", args.lines)
+        module = ROOT / "transforms/dist/bench-json.wasm"
+        config = scratch / "wstream.toml"
+        config.write_text(JOB.format(input=path, module=module, output=scratch / "out"))
+        for _ in range(args.runs):
+            command = [binary(), "run", config, "--once", "--data", scratch / "data", *free_ports()]
+            runs.append(run(command))
+            lines = sum(f.read_bytes().count(b"\n") for f in (scratch / "out").rglob("*.jsonl"))
+            shutil.rmtree(scratch / "data")
+            shutil.rmtree(scratch / "out")
+    rows = {
+        "lines in": args.lines,
+        "lines out": lines,
+        "records/s (aim 350,000)": spread([args.lines / r.wall for r in runs]),
+        "CPU seconds per million (aim 2.7)": spread([r.cpu * 1e6 / args.lines for r in runs]),
+        "peak memory MB": spread([r.peak_mb for r in runs]),
+    }
+    report("job", rows, args.out)
+
+
+def start(args):
+    """6. Ready to serve, empty and loaded; idle memory."""
+    rows = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        rows["empty"] = timed_start(scratch / "empty", None, args.runs)
+        loaded = scratch / "loaded"
+        env = {
+            "TITLES": str(SHARED / "data/netflix/titles.csv"),
+            "CREDITS": str(SHARED / "data/netflix/credits.csv"),
+        }
+        config = ROOT / "examples/netflix/wstream.toml"
+        run([binary(), "run", config, "--once", "--data", loaded, *free_ports()], env)
+        fill = [binary(), "bench", "log", "--data", loaded, "--partitions", "4", "--keep"]
+        run([*fill, "--total", f"{args.gib}GiB", "--json"])
+        rows["loaded"] = timed_start(loaded, config, args.runs, env)
+        rows["loaded bytes"] = sum(f.stat().st_size for f in loaded.rglob("*") if f.is_file())
+    report("start", rows, args.out)
+
+
+def timed_start(data, config, runs, env=None) -> dict:
+    """Seconds until /health/ready answers 200, and memory ten seconds later."""
+    times, memory = [], []
+    for i in range(runs):
+        http, search = free_port(), free_port()
+        command = [binary(), "run", *([config] if config else []), "--data", data]
+        command += ["--http", f"127.0.0.1:{http}", "--search", f"127.0.0.1:{search}"]
+        begin = time.monotonic()
+        child = subprocess.Popen(
+            [str(c) for c in command],
+            env={**os.environ, **(env or {})},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            while not answers(f"http://127.0.0.1:{http}/health/ready"):
+                if time.monotonic() - begin > 60 or child.poll() is not None:
+                    raise SystemExit(f"{command} did not become ready")
+                time.sleep(0.002)
+            times.append(time.monotonic() - begin)
+            if i == 0:
+                time.sleep(10)
+                memory.append(memory_mb(child.pid))
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.wait(20)
+    return {"ready seconds (aim 0.5)": spread(times), "idle MB (aim 100)": median(memory)}
+
+
+def answers(url) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def build(args):
+    """7. Clean debug and release, warm check and one crate's tests."""
+    rows = {}
+    with tempfile.TemporaryDirectory() as target:
+        env = {"CARGO_TARGET_DIR": target}
+        touched = ROOT / "host/crates/log/src/lib.rs"
+        for name, command in {
+            "clean debug": ["cargo", "build"],
+            "warm check after an edit of wstream-log": ["cargo", "check"],
+            "clean release": ["cargo", "build", "--release"],
+        }.items():
+            if name.startswith("warm"):
+                run(["cargo", "check"], env)
+                touched.touch()
+            rows[name] = as_dict(run(command, env))
+        run(["cargo", "test", "-p", "wstream-log", "--no-run"], env)
+        touched.touch()
+        rows["warm cargo test -p wstream-log"] = as_dict(run(["cargo", "test", "-p", "wstream-log"], env))
+    report("build", rows, args.out)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def free_ports():
+    return ["--http", "127.0.0.1:0", "--search", "127.0.0.1:0"]
+
+
+ALL = {f.__name__: f for f in [once, log, transform, index, job, start, build]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="which; all without one")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--documents", type=int, default=1_000_000)
+    parser.add_argument("--lines", type=int, default=2_000_000)
+    parser.add_argument("--gib", type=int, default=5, help="records of the loaded data directory")
+    parser.add_argument("--no-peer", action="store_true", help="without OpenSearch")
+    parser.add_argument("--out", type=Path, help="folder for the results as JSON")
+    args = parser.parse_args()
+    for name in args.names or ALL:
+        ALL[name](args)
+
+
+if __name__ == "__main__":
+    main()

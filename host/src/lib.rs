@@ -15,4 +15,5 @@ pub mod node;
 pub mod pipeline;
 pub mod shutdown;
 pub mod sinks;
+pub mod sources;
 pub mod units;

@@ -9,6 +9,7 @@
 //! The modules stand in the order in which a record meets them.
 //! The log is the only thing between a source and a pipeline: neither sees the other.
 
+pub mod groups;
 pub mod http;
 pub mod metrics;
 pub mod node;

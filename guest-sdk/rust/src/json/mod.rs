@@ -25,6 +25,7 @@ mod chunk;
 mod error;
 mod map_strings;
 mod object;
+mod path;
 mod raw;
 mod scan;
 mod text;

@@ -21,8 +21,9 @@ thread_local! {
 pub struct Object<'a> {
     source: &'a [u8],
     buffers: Buffers,
-    /// Where the opening brace is, and how many members come from the source.
+    /// Where the braces are, and how many members come from the source.
     open: usize,
+    close: usize,
     from_source: usize,
 }
 
@@ -98,6 +99,7 @@ impl<'a> Object<'a> {
             source,
             buffers,
             open: 0,
+            close: 0,
             from_source: 0,
         };
         object.scan()?;
@@ -143,6 +145,7 @@ impl<'a> Object<'a> {
                 }
             }
         }
+        self.close = scanner.at() - 1;
         self.from_source = self.buffers.members.len();
         scan::finish(scanner, self.source)
     }
@@ -171,17 +174,6 @@ impl<'a> Object<'a> {
             .rev()
             .find(|m| text::means(m.key.of(self.source), m.key_escaped, name));
         found.map(|member| Raw::checked(member.value.of(self.source)))
-    }
-
-    /// The value at a path of nested objects: `["user", "email"]`.
-    #[must_use]
-    pub fn get_path(&self, path: &[impl AsRef<str>]) -> Option<Raw<'a>> {
-        let (first, rest) = path.split_first()?;
-        let value = self.original(first.as_ref())?;
-        if rest.is_empty() {
-            return Some(value);
-        }
-        Object::parse(value.bytes()).ok()?.get_path(rest)
     }
 
     /// Whether there is such a field.
@@ -275,34 +267,6 @@ impl<'a> Object<'a> {
         Ok(())
     }
 
-    /// Edits the object that holds the last name of a path: `edit` is given it and that name, for
-    /// `["user", "email"]` the object `user` and `email`. False if a name before the last is not
-    /// there or is not an object, else what `edit` returns, true if it changed something.
-    pub fn edit_path(
-        &mut self,
-        path: &[impl AsRef<str>],
-        edit: &mut dyn FnMut(&mut Object<'_>, &str) -> bool,
-    ) -> bool {
-        let Some((first, rest)) = path.split_first() else {
-            return false;
-        };
-        let first = first.as_ref();
-        if rest.is_empty() {
-            return edit(self, first);
-        }
-        let Some(text) = self.get(first).map(|value| value.bytes().to_vec()) else {
-            return false;
-        };
-        let Ok(mut inner) = Object::parse(&text) else {
-            return false;
-        };
-        let changed = inner.edit_path(rest, edit);
-        if changed {
-            self.set(first, &inner);
-        }
-        changed
-    }
-
     /// Appends the object as it is now.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.reserve(self.source.len() + self.buffers.written.len() + 2);
@@ -323,7 +287,7 @@ impl<'a> Object<'a> {
                     continue;
                 }
                 State::AsWritten => Edit::default(),
-                State::Edited(at) => self.edit_at(at),
+                State::Edited(at) => self.edit_of(at),
             };
             if skipped {
                 copy(out, from, to);
@@ -346,12 +310,15 @@ impl<'a> Object<'a> {
                 from = to;
             }
         }
+        if added.is_empty() && !skipped {
+            to = self.close;
+        }
         copy(out, from, to);
         for member in added {
             let State::Edited(at) = member.state else {
                 continue;
             };
-            let edit = self.edit_at(at);
+            let edit = self.edit_of(at);
             if !is_first {
                 out.push(b',');
             }
@@ -369,7 +336,7 @@ impl<'a> Object<'a> {
     }
 
     #[inline]
-    fn edit_at(&self, at: u32) -> Edit {
+    fn edit_of(&self, at: u32) -> Edit {
         self.buffers
             .edits
             .get(at as usize)
@@ -382,7 +349,7 @@ impl<'a> Object<'a> {
         match member.state {
             State::AsWritten => text::means(member.key.of(self.source), member.key_escaped, name),
             State::Removed => false,
-            State::Edited(at) => match self.edit_at(at).key {
+            State::Edited(at) => match self.edit_of(at).key {
                 Some(key) => text::means(key.of(&self.buffers.written), true, name),
                 None => text::means(member.key.of(self.source), member.key_escaped, name),
             },
@@ -396,7 +363,7 @@ impl<'a> Object<'a> {
 
     fn value(&self, member: &Member) -> Raw<'_> {
         let edited = match member.state {
-            State::Edited(at) => self.edit_at(at).value,
+            State::Edited(at) => self.edit_of(at).value,
             State::AsWritten | State::Removed => None,
         };
         Raw::checked(match edited {

@@ -1,0 +1,35 @@
+//! Settings of the search.
+
+use std::time::Duration;
+
+use wstream_record::ByteSize;
+
+/// Bounds and times of all indices.
+#[derive(Debug, Clone)]
+pub struct SearchConfig {
+    /// The longest a document waits for its commit while documents arrive.
+    pub commit_interval: Duration,
+    /// Bytes of documents that make a commit due before that.
+    pub commit_bytes: ByteSize,
+    /// Bytes of documents that wait for one index's writer.
+    pub queue_bytes: ByteSize,
+    /// A writer without work for this long is closed.
+    pub writer_idle: Duration,
+    /// Most writers open at once.
+    pub writers_max: usize,
+    /// Most searches running at once; more wait.
+    pub searches_max: usize,
+}
+
+impl Default for SearchConfig {
+    fn default() -> Self {
+        Self {
+            commit_interval: Duration::from_millis(500),
+            commit_bytes: ByteSize::mib(30),
+            queue_bytes: ByteSize::mib(16),
+            writer_idle: Duration::from_secs(30),
+            writers_max: 16,
+            searches_max: 4,
+        }
+    }
+}

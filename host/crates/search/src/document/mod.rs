@@ -1,0 +1,9 @@
+//! Documents on their way into the index: JSON text parsed once into a flat tape that tantivy
+//! reads in place, without a tree and without copying strings.
+
+mod batch;
+mod tape;
+
+pub(crate) use batch::{BatchBuilder, Incoming, TapeBatch, TapeDocument};
+pub(crate) use tape::PATH_SEPARATOR;
+pub use tape::{DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, DOCUMENT_KEYS_MAX, KEY_BYTES_MAX};

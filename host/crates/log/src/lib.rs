@@ -7,6 +7,7 @@
 //! This crate does not decompress, does not route records to partitions, and does not replicate.
 
 mod config;
+mod data_dir;
 mod errors;
 mod log;
 mod metadata;
@@ -21,6 +22,7 @@ mod topic;
 mod writers;
 
 pub use config::{Durability, FreeSpace, LogConfig};
+pub use data_dir::{DataDir, DataDirError, FORMAT};
 pub use errors::{
     AppendError, DeleteError, MetadataError, OpenError, ReadError, RewriteError, StoreError,
     TopicError,

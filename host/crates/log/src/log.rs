@@ -4,16 +4,21 @@
 //! one is gone at once; its files are removed then, or at the next start.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use tokio::sync::Semaphore;
 use wstream_record::{Clock, PartitionId, ProducerId, TopicName, TopicPartition};
 
 use crate::config::LogConfig;
-use crate::errors::{MetadataError, StoreError, TopicError};
+use crate::errors::{MetadataError, OpenError, StoreError, TopicError};
 use crate::metadata::{Change, Metadata};
 use crate::partition::{Partition, Shared, TailBudget};
+use crate::store::disk::DiskStore;
 use crate::store::memory::MemoryStore;
 use crate::store::{LogStore, SetAside};
 use crate::topic::{PARTITIONS_MAX, TopicConfig, TopicInfo};
@@ -31,6 +36,7 @@ struct Inner {
     topics: RwLock<BTreeMap<TopicName, Topic>>,
     /// Held while topics are created, changed or deleted.
     changes: tokio::sync::Mutex<()>,
+    maintenance: Mutex<Option<Maintenance>>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,6 +46,37 @@ struct Topic {
 }
 
 impl Log {
+    /// Opens the log in the data directory `config.dir`, which is made if there is none.
+    ///
+    /// # Errors
+    /// The metadata or a partition does not open. A single segment that does not open is no
+    /// error: see `set_aside`.
+    pub async fn open(config: LogConfig, clock: Clock) -> Result<Self, OpenError> {
+        let opened = blocking(move || Self::open_now(&config, clock)).await;
+        opened.map_err(OpenError::Metadata)?
+    }
+
+    fn open_now(config: &LogConfig, clock: Clock) -> Result<Self, OpenError> {
+        let metadata = Metadata::open(config.dir.join("metadata"))?;
+        let store = DiskStore::open(config, clock.clone())?;
+        for (topic, settings) in metadata.deleting() {
+            for partition in (0..settings.partitions).map(PartitionId) {
+                store.remove(&TopicPartition::new(topic.clone(), partition))?;
+            }
+            metadata.apply_now(Change::TopicDeleted { name: topic }.into())?;
+        }
+        let topics = metadata.topics();
+        let names = topics.iter().flat_map(|(topic, settings)| {
+            (0..settings.partitions).map(move |p| format!("{topic}-{p}"))
+        });
+        store.keep_strangers_aside(&names.collect())?;
+        let log = Self::new(Box::new(store), metadata, config, clock);
+        log.0.open_topics(topics)?;
+        let interval = config.maintenance_interval;
+        *log.0.maintenance.lock() = Some(Maintenance::start(Arc::downgrade(&log.0), interval));
+        Ok(log)
+    }
+
     /// A log that lives and ends with the process.
     #[must_use]
     pub fn in_memory(clock: Clock) -> Self {
@@ -63,6 +100,7 @@ impl Log {
             metadata,
             topics: RwLock::default(),
             changes: tokio::sync::Mutex::default(),
+            maintenance: Mutex::default(),
         }))
     }
 
@@ -237,6 +275,54 @@ impl Log {
 }
 
 impl Inner {
+    /// Opens all partitions, several at a time.
+    fn open_topics(&self, topics: Vec<(TopicName, TopicConfig)>) -> Result<(), StoreError> {
+        let infos: Vec<TopicInfo> = topics
+            .into_iter()
+            .map(|(name, config)| TopicInfo { name, config })
+            .collect();
+        let work: Vec<(&TopicInfo, PartitionId)> = infos
+            .iter()
+            .flat_map(|info| (0..info.config.partitions).map(move |p| (info, PartitionId(p))))
+            .collect();
+        let next = AtomicUsize::new(0);
+        let open = || -> Result<Vec<Partition>, StoreError> {
+            let mut opened = Vec::new();
+            while let Some((info, p)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
+                opened.push(self.open_partition(info, *p)?);
+            }
+            Ok(opened)
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let opened: Result<Vec<Vec<Partition>>, StoreError> = std::thread::scope(|scope| {
+            let started: Vec<_> = (0..threads.min(work.len()))
+                .map(|_| scope.spawn(open))
+                .collect();
+            let joined = started.into_iter().map(|thread| {
+                let panicked = |_| StoreError::Failed {
+                    doing: "open partitions",
+                    path: PathBuf::new(),
+                    reason: "a thread panicked".into(),
+                };
+                thread.join().map_err(panicked)?
+            });
+            joined.collect()
+        });
+        let mut partitions: Vec<Partition> = opened?.into_iter().flatten().collect();
+        partitions.sort_by(|a, b| a.name().cmp(b.name()));
+        let mut partitions = partitions.into_iter().peekable();
+        let mut topics = self.topics.write();
+        for info in &infos {
+            let of_topic = |p: &Partition| p.name().topic == info.name;
+            let topic = Topic {
+                info: info.clone(),
+                partitions: std::iter::from_fn(|| partitions.next_if(of_topic)).collect(),
+            };
+            topics.insert(info.name.clone(), topic);
+        }
+        Ok(())
+    }
+
     fn open_partition(
         &self,
         topic: &TopicInfo,
@@ -262,6 +348,8 @@ impl Inner {
     }
 
     fn close(&self) {
+        let maintenance = self.maintenance.lock().take();
+        drop(maintenance);
         let partitions = self.all_partitions();
         for partition in &partitions {
             partition.shut(false);
@@ -270,6 +358,58 @@ impl Inner {
         for partition in &partitions {
             if let Err(error) = partition.close() {
                 tracing::warn!(partition = %partition.name(), %error, "could not close cleanly");
+            }
+        }
+        self.metadata.close();
+    }
+}
+
+/// The thread that looks after retention. Dropping it ends the thread and waits for it.
+#[derive(Debug)]
+struct Maintenance {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Maintenance {
+    fn start(log: Weak<Inner>, interval: Duration) -> Self {
+        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let until = Arc::clone(&stop);
+        let run = move || {
+            let (stopping, changed) = &*until;
+            let mut stopping = stopping.lock();
+            while !*stopping {
+                changed.wait_for(&mut stopping, interval);
+                if *stopping {
+                    return;
+                }
+                let Some(log) = log.upgrade() else { return };
+                MutexGuard::unlocked(&mut stopping, || {
+                    log.maintain();
+                    drop(log);
+                });
+            }
+        };
+        let thread = std::thread::Builder::new().name("log-maintenance".to_owned());
+        let thread = match thread.spawn(run) {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                tracing::error!(%error, "could not start the log's maintenance");
+                None
+            }
+        };
+        Self { stop, thread }
+    }
+}
+
+impl Drop for Maintenance {
+    fn drop(&mut self) {
+        *self.stop.0.lock() = true;
+        self.stop.1.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // The thread itself may be the one that drops the log's last handle.
+            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+                tracing::error!("the log's maintenance panicked");
             }
         }
     }

@@ -6,14 +6,20 @@
 //! It does not hold large things: modules are files, records are in the log.
 
 mod state;
+mod store;
+#[cfg(test)]
+mod tests;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use wstream_record::{ByteSize, ProducerId, TopicName};
 
-pub(crate) use self::state::{Change, Command, State};
+use self::state::State;
+pub(crate) use self::state::{Change, Command};
+use self::store::DiskCommands;
 use crate::errors::MetadataError;
 use crate::topic::TopicConfig;
 
@@ -39,13 +45,27 @@ struct Inner {
 enum CommandLog {
     /// Nowhere: for logs in memory.
     Memory,
+    /// In a database.
+    Disk(DiskCommands),
+    /// Nowhere any more.
+    Closed,
 }
 
 impl Metadata {
     pub(crate) fn in_memory() -> Self {
+        Self::new(CommandLog::Memory, State::default())
+    }
+
+    /// Opens the metadata in `dir`. Blocks.
+    pub(crate) fn open(dir: PathBuf) -> Result<Self, MetadataError> {
+        let (commands, state) = DiskCommands::open(dir)?;
+        Ok(Self::new(CommandLog::Disk(commands), state))
+    }
+
+    fn new(commands: CommandLog, state: State) -> Self {
         Self(Arc::new(Inner {
-            state: RwLock::default(),
-            commands: Mutex::new(CommandLog::Memory),
+            state: RwLock::new(state),
+            commands: Mutex::new(commands),
             producer_ids: Mutex::new(0..0),
         }))
     }
@@ -116,6 +136,16 @@ impl Metadata {
         blocking(move || inner.apply(command)).await
     }
 
+    /// Applies a command. Blocks.
+    pub(crate) fn apply_now(&self, command: Command) -> Result<(), MetadataError> {
+        self.0.apply(command)
+    }
+
+    /// Lets go of the database; changes are refused from then on. Blocks.
+    pub(crate) fn close(&self) {
+        *self.0.commands.lock() = CommandLog::Closed;
+    }
+
     pub(crate) fn topics(&self) -> Vec<(TopicName, TopicConfig)> {
         let state = self.0.state.read();
         let topics = state.topics.iter();
@@ -131,11 +161,32 @@ impl Metadata {
 
 impl Inner {
     fn apply(&self, command: Command) -> Result<(), MetadataError> {
-        let commands = self.commands.lock();
-        match &*commands {
-            CommandLog::Memory => {}
+        let mut commands = self.commands.lock();
+        if matches!(*commands, CommandLog::Closed) {
+            return Err(MetadataError::Closed);
+        }
+        if let CommandLog::Disk(disk) = &mut *commands {
+            if !disk.is_open() {
+                *self.state.write() = disk.reopen()?;
+            }
+            if let Err(error) = disk.append(&command) {
+                // sled takes nothing more after a failed write; what it holds is the truth.
+                match disk.reopen() {
+                    Ok(state) => *self.state.write() = state,
+                    Err(error) => tracing::error!(%error, "the metadata does not reopen"),
+                }
+                return Err(error);
+            }
         }
         self.state.write().apply(command);
+        if let CommandLog::Disk(disk) = &mut *commands {
+            let state = self.state.read();
+            if let Err(error) = disk.maybe_snapshot(&state) {
+                // The commands are all there; the next one reopens the store.
+                tracing::warn!(%error, "could not write a metadata snapshot");
+                disk.close();
+            }
+        }
         Ok(())
     }
 

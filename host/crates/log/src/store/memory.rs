@@ -34,6 +34,8 @@ struct Segments {
     config: TopicConfig,
     /// Oldest first.
     list: Vec<Segment>,
+    /// Of all batches there ever were.
+    summary: Summary,
 }
 
 #[derive(Debug)]
@@ -79,14 +81,10 @@ impl LogStore for MemoryStore {
 impl PartitionStore for MemoryPartition {
     fn recover(&self) -> Result<Recovered, StoreError> {
         let segments = self.segments.lock();
-        let mut summary = Summary::default();
-        segments
-            .batches()
-            .for_each(|batch| summary.note(batch.header()));
         Ok(Recovered {
             start: segments.start,
             end: segments.end(),
-            summary,
+            summary: segments.summary.clone(),
         })
     }
 
@@ -107,6 +105,7 @@ impl PartitionStore for MemoryPartition {
             segment.bytes += bytes;
             segment.newest = segment.newest.max(batch.header().max_timestamp);
             segment.batches.push(batch.clone());
+            segments.summary.note(batch.header());
         }
         Ok(())
     }
@@ -211,10 +210,6 @@ impl Segments {
         self.list.iter().map(|s| s.bytes).sum()
     }
 
-    fn batches(&self) -> impl Iterator<Item = &RecordBatch> {
-        self.list.iter().flat_map(|s| &s.batches)
-    }
-
     fn batches_from(&self, from: Offset) -> impl Iterator<Item = &RecordBatch> {
         let segment = self.list.partition_point(|s| s.next() <= from);
         self.list[segment..]
@@ -246,5 +241,19 @@ impl Segment {
         self.batches
             .last()
             .map_or(Offset(0), |b| b.header().next_offset())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance;
+
+    #[test]
+    fn conforms() {
+        conformance::suite(&|clock, run| {
+            let store: Arc<dyn LogStore> = Arc::new(MemoryStore::new(clock.clock()));
+            run(&|| Arc::clone(&store));
+        });
     }
 }

@@ -17,6 +17,7 @@ use crate::topic::TopicConfig;
 
 #[cfg(test)]
 pub(crate) mod conformance;
+pub(crate) mod disk;
 pub(crate) mod memory;
 
 /// All partitions of a node.

@@ -1,0 +1,107 @@
+//! Opens sled databases, with what it takes so that one kill or one bad file does not cost more
+//! than it must.
+//!
+//! A kill during an open leaves `snap.*.generating`, which the next open would take for
+//! corruption: it is deleted first. Where an open fails, the snapshots are deleted and the log is
+//! replayed from its beginning; they hold nothing that the log does not. Panics of sled are
+//! errors here.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::Duration;
+
+use super::files::{entries, failed};
+use crate::errors::StoreError;
+
+/// Bytes of pages that sled keeps in memory per database. The log's own tail cache serves
+/// readers at the end; others read on and do not come back.
+const CACHE_BYTES: u64 = 1 << 20;
+/// sled lets go of a file a moment after its last handle is dropped; longer than this, someone
+/// else has it.
+const UNLOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+const UNLOCK_WAIT_STEP: Duration = Duration::from_millis(2);
+/// How sled says that someone else has the database open.
+const LOCKED: &str = "could not acquire lock";
+
+/// Why a database cannot be used.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The system refused something; another time it may work.
+    Failed(StoreError),
+    /// What is there is not a database that sled reads.
+    Broken(String),
+}
+
+impl Fault {
+    /// As a store error, for those who do not keep databases aside.
+    pub(crate) fn into_error(self, path: &Path) -> StoreError {
+        match self {
+            Self::Failed(error) => error,
+            Self::Broken(reason) => failed("open database", path, &reason),
+        }
+    }
+}
+
+/// Opens the database in `dir`, or makes one.
+pub(crate) fn open(dir: &Path) -> Result<sled::Db, Fault> {
+    delete_snapshots(dir, ".generating").map_err(Fault::Failed)?;
+    match try_open(dir) {
+        Err(Fault::Broken(reason)) => {
+            tracing::warn!(dir = %dir.display(), reason, "database does not open, replaying it");
+            delete_snapshots(dir, "").map_err(Fault::Failed)?;
+            try_open(dir)
+        }
+        other => other,
+    }
+}
+
+fn try_open(dir: &Path) -> Result<sled::Db, Fault> {
+    let config = sled::Config::new()
+        .path(dir)
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(None);
+    let mut waited = Duration::ZERO;
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            Ok(Ok(db)) => return Ok(db),
+            Ok(Err(sled::Error::Io(error)))
+                if error.to_string().contains(LOCKED) && waited < UNLOCK_WAIT_MAX =>
+            {
+                std::thread::park_timeout(UNLOCK_WAIT_STEP);
+                waited += UNLOCK_WAIT_STEP;
+            }
+            Ok(Err(error)) => return Err(judge(dir, &error)),
+            Err(_) => return Err(Fault::Broken("sled panicked".to_owned())),
+        }
+    }
+}
+
+/// What the operating system refused is no fault of the files.
+pub(crate) fn judge(dir: &Path, error: &sled::Error) -> Fault {
+    let refused = match error {
+        sled::Error::Io(io) => {
+            let broken = matches!(
+                io.kind(),
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+            );
+            !broken && (io.raw_os_error().is_some() || io.to_string().contains(LOCKED))
+        }
+        _ => false,
+    };
+    if refused {
+        Fault::Failed(failed("open database", dir, error))
+    } else {
+        Fault::Broken(error.to_string())
+    }
+}
+
+fn delete_snapshots(dir: &Path, suffix: &str) -> Result<(), StoreError> {
+    for path in entries(dir)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(suffix) {
+            fs::remove_file(&path).map_err(|e| failed("remove", &path, &e))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,295 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wstream_record::{
+    ByteSize, LeaderEpoch, Offset, PartitionId, RecordBatch, Timestamp, TopicName,
+};
+
+use super::*;
+use crate::config::FreeSpace;
+use crate::store::{Recovered, conformance};
+use crate::summary::Summary;
+use crate::testing::batch_of;
+
+const ALL: ByteSize = ByteSize::mib(1_000);
+
+fn config(dir: &Path) -> LogConfig {
+    LogConfig {
+        dir: dir.to_owned(),
+        disk_free_min: ByteSize(0),
+        ..LogConfig::default()
+    }
+}
+
+fn name(topic: &str) -> TopicPartition {
+    TopicPartition::new(TopicName::new(topic).unwrap(), PartitionId(0))
+}
+
+fn open(dir: &Path) -> DiskStore {
+    DiskStore::open(&config(dir), Clock::system()).unwrap()
+}
+
+fn open_partition(store: &DiskStore, topic: &str) -> (Box<dyn PartitionStore>, Recovered) {
+    let small = TopicConfig {
+        segment_bytes: ByteSize(200_000),
+        ..TopicConfig::default()
+    };
+    let partition = store.open(&name(topic), &small).unwrap();
+    let recovered = partition.recover().unwrap();
+    (partition, recovered)
+}
+
+/// Appends `count` batches of ten records and 50,000 bytes, from offset `from` on.
+fn append(partition: &dyn PartitionStore, from: i64, count: i64) -> Offset {
+    for n in 0..count {
+        let batch = batch_of(10, 5_000, None).at(Offset(from + n * 10), LeaderEpoch(0));
+        partition.append(&[batch], &Summary::default()).unwrap();
+    }
+    Offset(from + count * 10)
+}
+
+fn bases(partition: &dyn PartitionStore, from: i64, end: Offset) -> Vec<i64> {
+    let read = partition.read(Offset(from), end, ALL).unwrap();
+    read.iter().map(|b| b.header().base_offset.0).collect()
+}
+
+fn segment_dirs(dir: &Path, topic: &str) -> Vec<PathBuf> {
+    let mut dirs = entries(&dir.join("log").join(format!("{topic}-0"))).unwrap();
+    dirs.retain(|d| d.is_dir());
+    dirs
+}
+
+fn garble(segment: &Path) {
+    for path in entries(segment).unwrap() {
+        if path.is_file() && path.file_name().unwrap() != "segment.json" {
+            fs::write(&path, vec![0x5a; 4_000]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn conforms() {
+    conformance::suite(&|clock, run| {
+        let dir = tempfile::tempdir().unwrap();
+        run(&|| Arc::new(DiskStore::open(&config(dir.path()), clock.clock()).unwrap()));
+    });
+}
+
+#[test]
+fn conforms_with_few_databases_open_and_bytes_on_the_device() {
+    conformance::suite(&|clock, run| {
+        let dir = tempfile::tempdir().unwrap();
+        let config = LogConfig {
+            segments_open_max: 2,
+            durability: Durability::Disk,
+            ..config(dir.path())
+        };
+        run(&|| Arc::new(DiskStore::open(&config, clock.clock()).unwrap()));
+    });
+}
+
+#[test]
+fn no_value_becomes_a_file_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let big = store.open(&name("t"), &TopicConfig::default()).unwrap();
+    big.recover().unwrap();
+    let mut end = Offset(0);
+    for size in [1, 900, 9_000, 17_000, 119_000, 130_000, 1_000_000] {
+        for _ in 0..40 {
+            let batch = batch_of(1, size, None).at(end, LeaderEpoch(0));
+            end = batch.header().next_offset();
+            big.append(&[batch], &Summary::default()).unwrap();
+        }
+    }
+    let segment = &segment_dirs(dir.path(), "t")[0];
+    assert_eq!(entries(&segment.join("blobs")).unwrap(), [] as [PathBuf; 0]);
+    let stored = big.bytes().0 as f64;
+    let written = fs::metadata(segment.join("db")).unwrap().len() as f64;
+    assert!(written < stored * 1.2, "{written} for {stored}");
+}
+
+#[test]
+fn at_most_so_many_databases_are_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig {
+        segments_open_max: 3,
+        ..config(dir.path())
+    };
+    let store = DiskStore::open(&config, Clock::system()).unwrap();
+    let partitions: Vec<_> = ["a", "b", "c", "d", "e"]
+        .map(|topic| open_partition(&store, topic).0)
+        .into_iter()
+        .collect();
+    for round in 0..4 {
+        for partition in &partitions {
+            append(&**partition, round * 10, 1);
+            assert!(store.node.slots.open_count() <= 3);
+        }
+    }
+    for partition in &partitions {
+        assert_eq!(bases(&**partition, 0, Offset(40)), [0, 10, 20, 30]);
+    }
+    assert_eq!(store.node.slots.open_count(), 3);
+}
+
+#[test]
+fn a_clean_restart_opens_no_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let (partition, _) = open_partition(&store, "t");
+    let end = append(&*partition, 0, 10);
+    partition.close(&Summary::default()).unwrap();
+    drop(partition);
+    let store = open(dir.path());
+    let (partition, recovered) = open_partition(&store, "t");
+    assert_eq!(recovered.end, end);
+    assert_eq!(store.node.slots.open_count(), 0);
+    assert_eq!(append(&*partition, end.0, 1), Offset(110));
+    drop(partition);
+    let (_, recovered) = open_partition(&open(dir.path()), "t");
+    assert_eq!(recovered.end, Offset(110));
+}
+
+#[test]
+fn what_a_kill_during_an_open_leaves_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (partition, _) = open_partition(&open(dir.path()), "t");
+    append(&*partition, 0, 3);
+    drop(partition);
+    let segment = &segment_dirs(dir.path(), "t")[0];
+    let half = segment.join("snap.00000000000009C4.generating");
+    fs::write(&half, b"half").unwrap();
+    fs::write(segment.join("snap.00000000000009C4"), b"garbage").unwrap();
+    let (partition, recovered) = open_partition(&open(dir.path()), "t");
+    assert_eq!(recovered.end, Offset(30));
+    assert_eq!(bases(&*partition, 0, Offset(30)), [0, 10, 20]);
+    assert!(!half.exists());
+}
+
+#[test]
+fn a_newest_segment_that_does_not_open_is_kept_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let (partition, _) = open_partition(&open(dir.path()), "t");
+    append(&*partition, 0, 5);
+    drop(partition);
+    let segments = segment_dirs(dir.path(), "t");
+    assert_eq!(segments.len(), 2);
+    // Its names are broken, its batches still tell their offsets.
+    fs::write(segments[1].join("conf"), b"segment_size: 12\n........").unwrap();
+    let store = open(dir.path());
+    let (partition, recovered) = open_partition(&store, "t");
+    let aside = store.set_aside();
+    assert_eq!(aside.len(), 1, "{aside:?}");
+    let kept = &aside[0];
+    assert_eq!((kept.first, kept.next), (Offset(30), Offset(50)));
+    assert!(kept.kept_at.join("db").exists());
+    assert_eq!((recovered.start, recovered.end), (Offset(0), Offset(50)));
+    // The rest is served, and offsets go on behind the gap, also after another restart.
+    assert_eq!(bases(&*partition, 0, recovered.end), [0, 10, 20]);
+    append(&*partition, 50, 1);
+    assert_eq!(bases(&*partition, 25, Offset(60)), [20, 50]);
+    drop(partition);
+    let store = open(dir.path());
+    let (_, recovered) = open_partition(&store, "t");
+    assert_eq!(recovered.end, Offset(60));
+    assert_eq!(store.set_aside(), []);
+}
+
+#[test]
+fn a_closed_segment_that_does_not_open_is_kept_aside_when_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (partition, _) = open_partition(&open(dir.path()), "t");
+    let end = append(&*partition, 0, 12);
+    partition.close(&Summary::default()).unwrap();
+    let segments = segment_dirs(dir.path(), "t");
+    garble(&segments[1]);
+    let store = open(dir.path());
+    let (partition, recovered) = open_partition(&store, "t");
+    assert_eq!(recovered.end, end);
+    assert_eq!(store.set_aside(), []);
+    let read = bases(&*partition, 0, end);
+    assert_eq!(read, [0, 10, 20, 60, 70, 80, 90, 100, 110]);
+    assert_eq!(bases(&*partition, 35, end)[0], 60);
+    let aside = store.set_aside();
+    assert_eq!((aside[0].first, aside[0].next), (Offset(30), Offset(60)));
+    let found = partition.offset_for(Offset(0), end, Timestamp(1_000));
+    assert_eq!(found.unwrap().unwrap().offset, Offset(0));
+}
+
+#[test]
+fn an_incomplete_last_batch_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (partition, _) = open_partition(&open(dir.path()), "t");
+    append(&*partition, 0, 2);
+    drop(partition);
+    let segment = &segment_dirs(dir.path(), "t")[0];
+    {
+        // Two of three chunks, the second in a tree of its own.
+        let db = database::open(segment).unwrap();
+        let batch = batch_of(1, 300_000, None).at(Offset(20), LeaderEpoch(0));
+        let chunks = values::chunks(Offset(20), batch.bytes(), values::VALUE_BYTES_MAX);
+        for (key, bytes) in chunks.take(2) {
+            let tree = db.open_tree(key.to_bytes()).unwrap();
+            tree.insert(key.to_bytes(), bytes).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    for _ in 0..2 {
+        let (partition, recovered) = open_partition(&open(dir.path()), "t");
+        assert_eq!(recovered.end, Offset(20));
+        assert_eq!(bases(&*partition, 0, Offset(i64::MAX)), [0, 10]);
+    }
+    let (partition, _) = open_partition(&open(dir.path()), "t");
+    let whole: RecordBatch = batch_of(1, 190_000, None).at(Offset(20), LeaderEpoch(0));
+    partition.append(&[whole], &Summary::default()).unwrap();
+    let end = append(&*partition, 21, 3);
+    assert_eq!(bases(&*partition, 0, end), [0, 10, 20, 21, 31, 41]);
+}
+
+#[test]
+fn appends_are_refused_while_the_disk_is_full_and_go_on_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = Arc::new(AtomicU64::new(1 << 30));
+    let asked = Arc::clone(&free);
+    let config = LogConfig {
+        disk_free_min: ByteSize::mib(512),
+        free_space: FreeSpace::from_fn(move |_| Ok(ByteSize(asked.load(Ordering::SeqCst)))),
+        ..config(dir.path())
+    };
+    let store = DiskStore::open(&config, Clock::system()).unwrap();
+    let (partition, _) = open_partition(&store, "t");
+    append(&*partition, 0, 2);
+    free.store(1 << 20, Ordering::SeqCst);
+    // It is asked again after a second or so many bytes.
+    let batch = |base| batch_of(1, 900_000, None).at(Offset(base), LeaderEpoch(0));
+    let mut end = 20;
+    let refused = loop {
+        match partition.append(&[batch(end)], &Summary::default()) {
+            Ok(()) => end += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, StoreError::DiskFull { min, .. } if min == ByteSize::mib(512)));
+    assert!((20..=26).contains(&end), "{end}");
+    let again = partition.append(&[batch(end)], &Summary::default());
+    assert!(again.is_err());
+    free.store(1 << 30, Ordering::SeqCst);
+    partition
+        .append(&[batch(end)], &Summary::default())
+        .unwrap();
+    assert_eq!(partition.recover().unwrap().end, Offset(end + 1));
+}
+
+#[test]
+fn directories_of_no_topic_are_kept_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for topic in ["a", "b"] {
+        append(&*open_partition(&store, topic).0, 0, 1);
+    }
+    let known = HashSet::from(["a-0".to_owned()]);
+    store.keep_strangers_aside(&known).unwrap();
+    assert!(dir.path().join("log/a-0").exists());
+    assert!(!dir.path().join("log/b-0").exists());
+    assert!(dir.path().join("aside/b-0").exists());
+}

@@ -9,11 +9,13 @@
 //! The modules stand in the order in which a record meets them.
 //! The log is the only thing between a source and a pipeline: neither sees the other.
 
+pub mod api;
 pub mod groups;
 pub mod http;
 pub mod metrics;
 pub mod node;
 pub mod pipeline;
+pub mod running;
 pub mod shutdown;
 pub mod sinks;
 pub mod sources;

@@ -1,0 +1,157 @@
+//! Metrics that the log, the index and the system count: read when `/metrics` is read.
+
+use super::{ApiState, stats};
+use crate::metrics::{Kind, Sample};
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus numbers are doubles")]
+fn sample(
+    out: &mut Vec<Sample>,
+    kind: Kind,
+    name: &'static str,
+    help: &'static str,
+    labels: &[(&'static str, &str)],
+    value: u64,
+) {
+    let labels = labels.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
+    out.push(Sample {
+        name,
+        help,
+        kind,
+        labels,
+        value: value as f64,
+    });
+}
+
+/// Everything at once.
+pub(super) async fn collect(state: &ApiState) -> Vec<Sample> {
+    let mut out = Vec::new();
+    topics(state, &mut out);
+    for index in state.search.list("*").await.unwrap_or_default() {
+        let l: &[(&'static str, &str)] = &[("index", &index.name)];
+        sample(
+            &mut out,
+            Kind::Gauge,
+            "wstream_index_documents",
+            "Documents of an index.",
+            l,
+            index.documents,
+        );
+        sample(
+            &mut out,
+            Kind::Gauge,
+            "wstream_index_bytes",
+            "Bytes of an index on disk.",
+            l,
+            index.bytes,
+        );
+    }
+    let facts = stats::node_view(state);
+    let build = [("version", env!("CARGO_PKG_VERSION"))];
+    sample(
+        &mut out,
+        Kind::Gauge,
+        "wstream_build_info",
+        "1, with the version.",
+        &build,
+        1,
+    );
+    let seconds = facts.uptime_ms / 1000;
+    sample(
+        &mut out,
+        Kind::Gauge,
+        "wstream_uptime_seconds",
+        "Seconds since the start.",
+        &[],
+        seconds,
+    );
+    sample(
+        &mut out,
+        Kind::Gauge,
+        "wstream_memory_bytes",
+        "Resident memory of the process.",
+        &[],
+        facts.memory_bytes,
+    );
+    sample(
+        &mut out,
+        Kind::Gauge,
+        "wstream_disk_free_bytes",
+        "Bytes left for the data directory.",
+        &[],
+        facts.disk_free_bytes,
+    );
+    let aside = u64::try_from(facts.segments_set_aside.len()).unwrap_or(u64::MAX);
+    sample(
+        &mut out,
+        Kind::Gauge,
+        "wstream_log_segments_set_aside",
+        "Segments that did not open.",
+        &[],
+        aside,
+    );
+    out
+}
+
+fn topics(state: &ApiState, out: &mut Vec<Sample>) {
+    for info in state.log.topics() {
+        for partition in state.log.partitions(&info.name) {
+            let bounds = partition.bounds();
+            let number = partition.name().partition.to_string();
+            let l: &[(&'static str, &str)] =
+                &[("topic", info.name.as_str()), ("partition", &number)];
+            let offset = |o: wstream_record::Offset| o.0.max(0).cast_unsigned();
+            sample(
+                out,
+                Kind::Counter,
+                "wstream_log_appended_records_total",
+                "Records appended since the start.",
+                l,
+                bounds.appended_records,
+            );
+            sample(
+                out,
+                Kind::Counter,
+                "wstream_log_appended_bytes_total",
+                "Bytes of batches appended since the start.",
+                l,
+                bounds.appended_bytes,
+            );
+            sample(
+                out,
+                Kind::Gauge,
+                "wstream_log_bytes",
+                "Bytes of batches held.",
+                l,
+                bounds.bytes.0,
+            );
+            sample(
+                out,
+                Kind::Gauge,
+                "wstream_log_start_offset",
+                "The oldest offset.",
+                l,
+                offset(bounds.log_start),
+            );
+            sample(
+                out,
+                Kind::Gauge,
+                "wstream_log_high_watermark",
+                "The end of what is acknowledged.",
+                l,
+                offset(bounds.high_watermark),
+            );
+        }
+        for lag in state.group_lags(&info.name) {
+            let l: &[(&'static str, &str)] =
+                &[("group", &lag.group), ("topic", info.name.as_str())];
+            sample(
+                out,
+                Kind::Gauge,
+                "wstream_group_lag",
+                "Records between a group's position and the end.",
+                l,
+                lag.lag.max(0).cast_unsigned(),
+            );
+        }
+    }
+}

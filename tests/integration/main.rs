@@ -2,4 +2,12 @@
 
 mod harness;
 
+mod hostile_guests;
+mod hostile_rows;
+mod kill;
+mod netflix;
+mod operations;
+mod refusals;
+mod storage_faults;
 mod tidy;
+mod transforms;

@@ -1,0 +1,172 @@
+//! Signals, reload, health, metrics, logs: what a person who runs wstream does.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::harness::{Node, NodeBuilder, until, write};
+use super::netflix::netflix;
+
+const CONFIG: &str = r#"
+[topics.in]
+partitions = 2
+[pipelines.p]
+from = ["in"]
+to = ["out"]
+[sinks.out]
+type = "search"
+index = "first"
+"#;
+
+fn produce(node: &Node, count: usize) {
+    let lines: String = (0..count)
+        .map(|n| format!("{{\"value_json\":{{\"n\":{n}}}}}\n"))
+        .collect();
+    let answer = node.ask("POST", "/api/v1/topics/in/records", &[], lines.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[test]
+fn sigterm_under_load_stops_cleanly_and_the_next_start_resumes() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(builder) = netflix(dir.path()) else {
+        return;
+    };
+    let node = builder.start();
+    until("records", || {
+        let topics = node.get("/api/v1/topics");
+        topics["topics"]
+            .as_array()?
+            .iter()
+            .find(|t| t["records"].as_u64() > Some(1000))
+            .map(|_| ())
+    });
+    let (status, log) = node.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let output = builder.once();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let node = builder.start();
+    assert_eq!(node.count("netflix-credits"), 77_801);
+    assert_eq!(node.count("netflix-titles"), 5850);
+}
+
+#[test]
+fn a_second_signal_stops_at_once_and_the_next_start_resumes() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write(dir.path(), "wstream.toml", CONFIG);
+    let builder = NodeBuilder::new(&dir.path().join("data")).file(&config);
+    let node = builder.start();
+    produce(&node, 100);
+    node.signal(Signal::TERM);
+    node.signal(Signal::INT);
+    let (_status, _log) = node.wait();
+    let node = builder.start();
+    node.wait_count("first", 100);
+}
+
+#[test]
+fn sighup_replaces_what_changed_and_a_bad_edit_keeps_the_old_pipelines() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write(dir.path(), "wstream.toml", CONFIG);
+    let node = NodeBuilder::new(&dir.path().join("data"))
+        .file(&config)
+        .start();
+    produce(&node, 10);
+    node.wait_count("first", 10);
+
+    write(
+        dir.path(),
+        "wstream.toml",
+        CONFIG.replace("to = [\"out\"]", "to = [\"owt\"]"),
+    );
+    node.signal(Signal::HUP);
+    node.wait_for_line("owt");
+    produce(&node, 10);
+    node.wait_count("first", 20);
+    let error = node.get("/api/v1/node")["reload_error"].to_string();
+    assert!(error.contains("owt"), "{error}");
+
+    write(
+        dir.path(),
+        "wstream.toml",
+        CONFIG.replace("\"first\"", "\"second\""),
+    );
+    node.signal(Signal::HUP);
+    until("the new pipeline", || {
+        node.get("/api/v1/node")["reload_error"]
+            .is_null()
+            .then_some(())
+    });
+    produce(&node, 10);
+    node.wait_count("second", 10);
+    assert_eq!(node.count("first"), 20);
+}
+
+#[test]
+fn watch_takes_an_edit_and_refuses_fewer_partitions() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write(dir.path(), "wstream.toml", CONFIG);
+    let node = NodeBuilder::new(&dir.path().join("data"))
+        .file(&config)
+        .arg("--watch")
+        .start();
+    write(
+        dir.path(),
+        "wstream.toml",
+        CONFIG.replace("partitions = 2", "partitions = 4"),
+    );
+    until("four partitions", || {
+        (node.get("/api/v1/topics/in")["partitions"] == 4).then_some(())
+    });
+    write(
+        dir.path(),
+        "wstream.toml",
+        CONFIG.replace("partitions = 2", "partitions = 1"),
+    );
+    until("the refusal", || {
+        let error = node.get("/api/v1/node")["reload_error"].to_string();
+        error.contains("partitions").then_some(())
+    });
+    assert_eq!(node.get("/api/v1/topics/in")["partitions"], 4);
+}
+
+#[test]
+fn health_and_metrics_tell_what_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write(dir.path(), "wstream.toml", CONFIG);
+    let node = NodeBuilder::new(&dir.path().join("data"))
+        .file(&config)
+        .start();
+    produce(&node, 7);
+    node.wait_count("first", 7);
+    assert_eq!(node.get("/health/live")["status"], "live");
+    assert_eq!(node.get("/health/ready")["status"], "ready");
+    let text = node.ask("GET", "/metrics", &[], b"").text();
+    for row in [
+        "wstream_pipeline_records_in_total{pipeline=\"p\"} 7\n",
+        "wstream_pipeline_records_out_total{pipeline=\"p\"} 7\n",
+        "wstream_sink_records_total{sink=\"out\"} 7\n",
+        "wstream_index_documents{index=\"first\"} 7\n",
+        "wstream_pipeline_lag{pipeline=\"p\"} 0\n",
+        "# TYPE wstream_log_bytes gauge\n",
+        "wstream_memory_bytes ",
+    ] {
+        assert!(text.contains(row), "no {row} in\n{text}");
+    }
+}
+
+#[test]
+fn json_logs_are_one_object_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let builder = NodeBuilder::new(dir.path()).arg("--log-format").arg("json");
+    let (status, log) = builder.start().stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let lines: Vec<_> = log.lines().filter(|l| !l.starts_with("ready: ")).collect();
+    assert!(!lines.is_empty());
+    for line in lines {
+        let value: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(
+            value["timestamp"].is_string() && value["level"].is_string(),
+            "{line}"
+        );
+    }
+}

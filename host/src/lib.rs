@@ -10,6 +10,7 @@
 //! The log is the only thing between a source and a pipeline: neither sees the other.
 
 pub mod api;
+pub mod dashboard;
 pub mod groups;
 pub mod http;
 pub mod metrics;

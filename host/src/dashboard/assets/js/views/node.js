@@ -1,0 +1,158 @@
+// The node itself: version, listeners, where its data is and how much of it.
+
+import { h } from '../dom.js';
+import { getJson, Resource } from '../api.js';
+import { duration, exact } from '../format.js';
+import { card, copyButton, facts, size, tile } from '../parts/bits.js';
+import { icon } from '../parts/icons.js';
+import { stateOf } from '../parts/states.js';
+import { table } from '../parts/table.js';
+
+const DURABILITY = {
+  process: 'process: an acknowledged record survives a killed process',
+  disk: 'disk: an acknowledged record survives a power cut',
+};
+
+export class NodeView {
+  constructor({ live, redraw }) {
+    this.live = live;
+    this.first = new Resource((signal) => getJson('/api/v1/node', signal), redraw).start();
+  }
+
+  stop() {
+    this.first.stop();
+  }
+
+  draw() {
+    const pushed = this.live.stats && this.live.stats.node;
+    if (pushed) this.first.value = { ...(this.first.value || {}), ...pushed };
+    return stateOf(this.first, {
+      what: 'The node could not be asked',
+      draw: (node) => this.view(node),
+    });
+  }
+
+  view(node) {
+    const aside = node.segments_set_aside || [];
+    return [
+      aside.length
+        ? h(
+            'div',
+            { class: 'notice bad', role: 'alert', key: 'aside' },
+            icon('alert'),
+            h(
+              'div',
+              {},
+              h('strong', {}, 'Some segments did not open. '),
+              'They are kept aside and nothing was deleted; the rest is served. See below.',
+            ),
+          )
+        : null,
+      h(
+        'div',
+        { class: 'tiles', key: 'tiles' },
+        tile('Version', node.version || '\u2013', 'wstream'),
+        tile('Running for', duration(node.uptime_ms), 'since the last start'),
+        tile('Memory', size(node.memory_bytes), 'resident'),
+        tile('Log', size(node.log_bytes), 'on disk'),
+        tile('Disk free', size(node.disk_free_bytes), 'where the data is'),
+      ),
+      card(
+        'Listeners',
+        facts([
+          ...Object.entries(node.listeners || {}).map(([name, address]) => [
+            listenerName(name),
+            address ? h('code', {}, String(address)) : 'off',
+          ]),
+          [
+            'Metrics',
+            h(
+              'a',
+              { href: '/metrics', target: '_blank', rel: 'noreferrer' },
+              '/metrics ',
+              icon('external', 12),
+              h('span', { class: 'visually-hidden' }, '(opens in a new tab)'),
+            ),
+          ],
+          [
+            'Health',
+            [
+              h(
+                'a',
+                { href: '/health/ready', target: '_blank', rel: 'noreferrer' },
+                '/health/ready ',
+                icon('external', 12),
+                h('span', { class: 'visually-hidden' }, '(opens in a new tab)'),
+              ),
+            ],
+          ],
+        ]),
+        { key: 'listeners' },
+      ),
+      card(
+        'Storage',
+        facts([
+          [
+            'Data directory',
+            [
+              h('code', {}, node.data_dir || '\u2013'),
+              node.data_dir ? copyButton(node.data_dir, 'Copy the path') : null,
+            ],
+          ],
+          ['Durability', DURABILITY[node.durability] || node.durability || '\u2013'],
+          [
+            'Log',
+            [
+              size(node.log_bytes),
+              h('span', { class: 'muted' }, ` (${exact(node.log_bytes)} bytes)`),
+            ],
+          ],
+          ['Disk free', size(node.disk_free_bytes)],
+        ]),
+        { key: 'storage' },
+      ),
+      aside.length
+        ? card('Segments set aside', this.aside(aside), { flush: true, key: 'aside-list' })
+        : null,
+    ];
+  }
+
+  aside(rows) {
+    const text = (row) => (typeof row === 'string' ? row : JSON.stringify(row));
+    return table({
+      label: 'Segments set aside',
+      rows,
+      keyOf: (row) => text(row),
+      columns: [
+        {
+          id: 'segment',
+          name: 'Segment',
+          cell: (row) => h('code', {}, row.segment || row.path || row.topic_partition || text(row)),
+        },
+        {
+          id: 'offsets',
+          name: 'Offsets',
+          cell: (row) =>
+            row.first_offset !== undefined
+              ? `${exact(row.first_offset)} to ${exact(row.last_offset)}`
+              : String(row.offsets ?? '\u2013'),
+        },
+        {
+          id: 'kept',
+          name: 'Kept at',
+          cell: (row) => h('code', {}, row.kept_at || row.kept || '\u2013'),
+        },
+        {
+          id: 'why',
+          name: 'Reason',
+          wide: true,
+          cell: (row) => row.reason || row.error || '\u2013',
+        },
+      ],
+    });
+  }
+}
+
+function listenerName(name) {
+  return { http: 'Page and API', search: 'Elasticsearch API', kafka: 'Kafka' }[name] || name;
+}

@@ -1,0 +1,145 @@
+// The list of topics: how much is in each, how fast it grows, who lags behind.
+
+import { h } from '../dom.js';
+import { getJson, Resource } from '../api.js';
+import { href } from '../router.js';
+import { card, DEAD_LETTER, field, num, size, speed } from '../parts/bits.js';
+import { stateOf } from '../parts/states.js';
+import { table } from '../parts/table.js';
+import { bytes, duration } from '../format.js';
+
+export class Topics {
+  constructor({ live, router, redraw }) {
+    Object.assign(this, { live, router });
+    this.first = new Resource((signal) => getJson('/api/v1/topics', signal), redraw).start();
+  }
+
+  stop() {
+    this.first.stop();
+  }
+
+  draw() {
+    const pushed = this.live.list('topics');
+    if (pushed) this.first.value = { topics: pushed };
+    return stateOf(this.first, {
+      what: 'The topics could not be loaded',
+      isEmpty: (value) => !(value.topics || []).length,
+      whenEmpty: {
+        title: 'No topics yet',
+        text: 'A topic is created by a source, by a Kafka client, or by hand:',
+        command: 'wstream topic create orders --partitions 3',
+      },
+      draw: (value) => this.list(value.topics),
+    });
+  }
+
+  list(topics) {
+    const { query } = this.router.at;
+    const text = query.get('q') || '';
+    const internal = query.get('internal') === '1';
+    const hidden = topics.filter((topic) => topic.internal).length;
+    const rows = topics.filter(
+      (topic) =>
+        (internal || !topic.internal) && topic.name.toLowerCase().includes(text.toLowerCase()),
+    );
+    return [
+      h(
+        'div',
+        { class: 'bar', key: 'bar' },
+        field(
+          'Filter',
+          h('input', {
+            type: 'search',
+            value: text,
+            placeholder: 'Name of a topic',
+            oninput: (event) => this.router.set({ q: event.target.value }, true),
+          }),
+        ),
+        hidden
+          ? h(
+              'label',
+              { class: 'check' },
+              h('input', {
+                type: 'checkbox',
+                checked: internal,
+                onchange: (event) =>
+                  this.router.set({ internal: event.target.checked ? '1' : null }, true),
+              }),
+              `Internal topics (${hidden})`,
+            )
+          : null,
+      ),
+      rows.length
+        ? card('', this.rows(rows), { flush: true, key: 'topics' })
+        : h('p', { class: 'muted pad', key: 'none' }, 'No topic matches the filter.'),
+    ];
+  }
+
+  rows(rows) {
+    return table({
+      label: 'Topics',
+      rows,
+      keyOf: (row) => row.name,
+      sort: this.router.at.query.get('sort') || 'name',
+      onsort: (sort) => this.router.set({ sort }, true),
+      columns: [
+        {
+          id: 'name',
+          name: 'Topic',
+          by: (row) => row.name,
+          cell: (row) =>
+            h(
+              'a',
+              {
+                href: href('topics', row.name),
+                class: DEAD_LETTER.test(row.name) ? 'name letter' : 'name',
+              },
+              row.name,
+            ),
+        },
+        {
+          id: 'rate',
+          name: 'Records/s',
+          num: true,
+          by: (row) => row.records_per_second || 0,
+          cell: (row) => speed(row.records_per_second),
+        },
+        {
+          id: 'records',
+          name: 'Records',
+          num: true,
+          by: (row) => row.records || 0,
+          cell: (row) => num(row.records),
+        },
+        {
+          id: 'size',
+          name: 'Size',
+          num: true,
+          by: (row) => row.bytes || 0,
+          cell: (row) => size(row.bytes),
+        },
+        {
+          id: 'partitions',
+          name: 'Partitions',
+          num: true,
+          by: (row) => row.partitions || 0,
+          cell: (row) => num(row.partitions),
+        },
+        {
+          id: 'retention',
+          name: 'Retention',
+          low: true,
+          cell: (row) => h('span', { class: 'quiet' }, retentionText(row.retention)),
+        },
+      ],
+    });
+  }
+}
+
+/** `10 GiB, 30 d`, or `kept` without limits. */
+export function retentionText(retention) {
+  const limits = [];
+  if (retention && retention.bytes) limits.push(bytes(retention.bytes));
+  if (retention && retention.age_ms) limits.push(duration(retention.age_ms));
+  return limits.join(', ') || 'no limit';
+}

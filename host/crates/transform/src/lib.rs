@@ -1,1 +1,37 @@
-//! transform
+//! Runs user transforms compiled to WebAssembly; a module costs itself its record and nothing more.
+//!
+//! `Runtime` compiles bytes into a `Module`; a `Transform` is a module in service under a name with
+//! its configuration and limits; an `Instance` of it works on the batches of one partition, in
+//! order, and says for each record: outputs, or a failure. `guest-sdk/ABI.md` is the text of the
+//! boundary.
+//!
+//! Guests run on threads of this crate. They get no files, no network and no memory of the host;
+//! every byte they hand over is checked. The crate knows no topics, no dead letters, no retries:
+//! what becomes of outputs and failures is the pipeline's.
+
+mod executor;
+mod failure;
+mod frame;
+mod guest;
+mod host;
+mod imports;
+mod inspect;
+mod instance;
+mod limits;
+mod module;
+mod runtime;
+mod state;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod transform;
+
+pub use failure::{Cause, Failure, Output, code_name};
+pub use frame::{BadFrame, Entries, Entry, EntryBody, Fault, Headers, OutputEntry};
+pub use inspect::{Inspection, Metadata, ModuleError, inspect};
+pub use instance::{InitError, InputBatch, Instance, Processed};
+pub use limits::{Limits, MEMORY_MAX};
+pub use module::Module;
+pub use runtime::{Runtime, RuntimeConfig, RuntimeError};
+pub use stats::{HISTOGRAM_BOUNDS, Histogram, Metric, Stats};
+pub use transform::{LogLine, Transform};

@@ -1,0 +1,80 @@
+//! The functions a module may import, and the rule for what they read: every pointer and length is
+//! checked against the memory as it is now, and no call copies more than its bound.
+
+mod env;
+mod wasi;
+mod wstream;
+
+use std::ops::Range;
+
+use wasmtime::{Caller, Engine, Error, Linker};
+
+use crate::state::HostState;
+
+type Host<'a> = Caller<'a, HostState>;
+type Answer<T> = Result<T, Error>;
+
+/// Defines all imports.
+pub(crate) fn linker(engine: &Engine) -> Answer<Linker<HostState>> {
+    let mut linker = Linker::new(engine);
+    wstream::define(&mut linker)?;
+    env::define(&mut linker)?;
+    wasi::define(&mut linker)?;
+    Ok(linker)
+}
+
+/// Memory and state, side by side. Imports may be called before instantiation has ended.
+fn memory<'a>(caller: &'a mut Host<'_>) -> Answer<(&'a mut [u8], &'a mut HostState)> {
+    let known = caller.data().memory;
+    let memory = known.or_else(|| caller.get_export("memory")?.into_memory());
+    let memory = memory.ok_or_else(|| Error::msg("the module has no memory yet"))?;
+    caller.data_mut().memory = Some(memory);
+    Ok(memory.data_and_store_mut(caller))
+}
+
+fn range(address: u32, length: u32) -> Answer<Range<usize>> {
+    let from = usize::try_from(address)?;
+    let to = from.checked_add(usize::try_from(length)?);
+    to.map(|to| from..to)
+        .ok_or_else(|| outside(address, length))
+}
+
+fn slice(memory: &[u8], address: u32, length: u32) -> Answer<&[u8]> {
+    memory
+        .get(range(address, length)?)
+        .ok_or_else(|| outside(address, length))
+}
+
+/// At most `max` bytes of the range, all of which must be in memory.
+fn slice_cut(memory: &[u8], address: u32, length: u32, max: usize) -> Answer<&[u8]> {
+    let whole = slice(memory, address, length)?;
+    Ok(whole.get(..max).unwrap_or(whole))
+}
+
+fn slice_mut(memory: &mut [u8], address: u32, length: u32) -> Answer<&mut [u8]> {
+    memory
+        .get_mut(range(address, length)?)
+        .ok_or_else(|| outside(address, length))
+}
+
+fn array<const N: usize>(memory: &[u8], address: u32, offset: u32) -> Answer<[u8; N]> {
+    let at = address.checked_add(offset);
+    let at = at.ok_or_else(|| outside(address, offset))?;
+    let bytes = slice(memory, at, u32::try_from(N)?)?;
+    bytes
+        .first_chunk()
+        .copied()
+        .ok_or_else(|| outside(address, offset))
+}
+
+fn write(memory: &mut [u8], address: u32, bytes: &[u8]) -> Answer<()> {
+    let length = u32::try_from(bytes.len())?;
+    slice_mut(memory, address, length)?.copy_from_slice(bytes);
+    Ok(())
+}
+
+fn outside(address: u32, length: u32) -> Error {
+    Error::msg(format!(
+        "{length} bytes at {address:#x}, given to an import, are outside memory"
+    ))
+}

@@ -1,0 +1,176 @@
+//! A module in service under a name: its configuration, limits, counters and log, shared by all
+//! its instances.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
+use tokio::sync::broadcast;
+use tracing::Level;
+use wstream_record::Timestamp;
+
+use crate::instance::{InitError, Instance};
+use crate::limits::{Limits, SharedLimits};
+use crate::module::Module;
+use crate::stats::{Counters, Stats, add};
+
+/// Log lines a slow reader may fall behind.
+const LOG_LINES_HELD_MAX: usize = 1024;
+
+/// A module in service. Cheap to clone; clones share everything.
+#[derive(Debug, Clone)]
+pub struct Transform {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all instances of a transform share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) name: Box<str>,
+    pub(crate) module: Module,
+    pub(crate) config: Box<str>,
+    pub(crate) limits: SharedLimits,
+    pub(crate) counters: Counters,
+    log: broadcast::Sender<LogLine>,
+    allowance: Mutex<Allowance>,
+}
+
+/// A line a module logged, or wrote to stdout or stderr.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// When.
+    pub timestamp: Timestamp,
+    /// How important; stdout is info, stderr is warn.
+    pub level: Level,
+    /// At most 4 KiB.
+    pub text: String,
+}
+
+/// Lines left in the running second.
+#[derive(Debug, Default)]
+struct Allowance {
+    second: u64,
+    lines: u32,
+}
+
+impl Transform {
+    /// Puts a module into service. `config` is the JSON that `wstream_init` gets, `{}` if `None`.
+    #[must_use]
+    pub fn new(name: &str, module: &Module, config: Option<&RawValue>, limits: Limits) -> Self {
+        let (log, _) = broadcast::channel(LOG_LINES_HELD_MAX);
+        let shared = Shared {
+            name: name.into(),
+            module: module.clone(),
+            config: config.map_or("{}", RawValue::get).into(),
+            limits: SharedLimits::new(limits),
+            counters: Counters::default(),
+            log,
+            allowance: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The name it has in service.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The module.
+    #[must_use]
+    pub fn module(&self) -> &Module {
+        &self.shared.module
+    }
+
+    /// A fresh instance: one for each partition that is worked on.
+    ///
+    /// # Errors
+    /// The module refuses the configuration, or fails or takes too long while it starts.
+    pub async fn instantiate(&self) -> Result<Instance, InitError> {
+        Instance::start(Arc::clone(&self.shared)).await
+    }
+
+    /// The limits as they are.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.shared.limits.get()
+    }
+
+    /// Changes the limits; running instances see it at their next check.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.limits.set(limits);
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.counters.snapshot()
+    }
+
+    /// Follows the log from now on. A reader that falls more than 1,024 lines behind misses some
+    /// and is told so.
+    #[must_use]
+    pub fn logs(&self) -> broadcast::Receiver<LogLine> {
+        self.shared.log.subscribe()
+    }
+}
+
+impl Shared {
+    /// Logs a line, if the limit allows one more in this second.
+    pub(crate) fn log(&self, now: Duration, timestamp: Timestamp, level: Level, text: String) {
+        if !self.allow_line(now) {
+            add(&self.counters.log_lines_dropped, 1);
+            return;
+        }
+        let transform = &*self.name;
+        match level {
+            Level::ERROR => tracing::error!(target: "wstream::transform", transform, "{text}"),
+            Level::WARN => tracing::warn!(target: "wstream::transform", transform, "{text}"),
+            Level::INFO => tracing::info!(target: "wstream::transform", transform, "{text}"),
+            Level::DEBUG => tracing::debug!(target: "wstream::transform", transform, "{text}"),
+            Level::TRACE => tracing::trace!(target: "wstream::transform", transform, "{text}"),
+        }
+        let line = LogLine {
+            timestamp,
+            level,
+            text,
+        };
+        // Nobody may be listening.
+        drop(self.log.send(line));
+    }
+
+    fn allow_line(&self, now: Duration) -> bool {
+        let max = self.limits.get().log_lines_per_second;
+        let mut allowance = self.allowance.lock();
+        if allowance.second != now.as_secs() {
+            *allowance = Allowance {
+                second: now.as_secs(),
+                lines: 0,
+            };
+        }
+        let allowed = allowance.lines < max;
+        allowance.lines += u32::from(allowed);
+        allowed
+    }
+
+    /// Counts memory of an instance; false if a limit forbids it.
+    pub(crate) fn take_memory(&self, held: u64, more: u64) -> bool {
+        let fits = held
+            .checked_add(more)
+            .is_some_and(|sum| sum <= self.limits.get().memory.0);
+        let taken = fits && self.module.runtime().budget.take(more);
+        if taken {
+            add(&self.counters.memory, more);
+        }
+        taken
+    }
+
+    pub(crate) fn give_memory_back(&self, bytes: u64) {
+        self.module.runtime().budget.give_back(bytes);
+        self.counters.memory.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}

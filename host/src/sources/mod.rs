@@ -16,6 +16,7 @@ mod file;
 pub mod jsonl;
 #[cfg(test)]
 mod memory;
+pub mod progress;
 mod rows;
 mod runner;
 pub mod split;

@@ -5,6 +5,8 @@
 
 mod cells;
 mod config;
+#[cfg(test)]
+mod real;
 mod split;
 
 pub use config::CsvConfig;
@@ -113,7 +115,7 @@ impl CsvFormat {
         let cells = &mut self.cells;
         columns.read(text, cells).map_err(|has| {
             let wants = columns.names().len();
-            let message = format!("the row has {has} cells, the header row has {wants}");
+            let message = format!("the row has {has} columns, the header row has {wants}");
             (BadRowCode::Columns, message)
         })?;
         let timestamp = if cells.timestamp.is_empty() {

@@ -305,9 +305,13 @@ async fn more_partitions_and_other_settings_are_taken_over_between_rows() {
     let mut node = Node::new(3).await;
     // The log is ahead of the only checkpoint, which routes to three partitions.
     node.deps.pace.checkpoint_interval = Duration::from_secs(3600);
-    let run = runner(&node, Input::new(&source).unwrap()).run();
-    assert!(Killed(Box::pin(run), 16).await.is_none());
-    tokio::task::yield_now().await;
+    node.deps.pace.batch_bytes = 100;
+    let mut watermark = node.deps.log.partitions(&topic("t"))[0].high_watermark();
+    tokio::select! {
+        biased;
+        end = watermark.wait_for(|end| *end > Offset(0)) => drop(end.unwrap()),
+        () = runner(&node, Input::new(&source).unwrap()).run() => panic!("not killed"),
+    }
     node.restart().await;
     node.deps.pace.checkpoint_interval = Duration::ZERO;
     node.deps

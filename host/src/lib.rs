@@ -10,6 +10,7 @@
 //! The log is the only thing between a source and a pipeline: neither sees the other.
 
 pub mod api;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod dashboard;

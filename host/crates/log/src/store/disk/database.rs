@@ -90,7 +90,7 @@ pub(crate) fn judge(dir: &Path, error: &sled::Error) -> Fault {
         _ => false,
     };
     if refused {
-        Fault::Failed(failed("open database", dir, error))
+        Fault::Failed(failed("use database", dir, error))
     } else {
         Fault::Broken(error.to_string())
     }

@@ -1,0 +1,3 @@
+//! Measurements of the parts of a node, for `wstream bench`.
+
+pub mod log;

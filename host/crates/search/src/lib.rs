@@ -6,11 +6,13 @@
 //! documents through snapshots of the last commit. It speaks JSON values, not HTTP: the listener
 //! is the host's.
 
+mod aggs;
 mod catalog;
 mod config;
 mod document;
 mod error;
 mod index;
+mod query;
 mod schema;
 mod search;
 mod snapshot;
@@ -23,7 +25,7 @@ pub use document::{DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, DOCUMENT_KEYS_MAX, KE
 pub use error::{IndexError, OpenError, SearchError, WriteError};
 pub use index::{Document, Index, Rejected, SourceBatch, SourceKey};
 pub use schema::COLUMN_STRING_BYTES_MAX;
-pub use search::{SearchOptions, Target};
+pub use search::{SearchOptions, Target, TotalHits};
 
 /// The name of the one node in answers that need one.
 pub(crate) const NODE_NAME: &str = "wstream";

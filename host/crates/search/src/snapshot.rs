@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use tantivy::columnar::{Column, ColumnType, ColumnarReader, DynamicColumn};
+use tantivy::columnar::{
+    Column, ColumnType, ColumnarReader, DynamicColumn, DynamicColumnHandle, StrColumn,
+};
 use tantivy::index::{SegmentComponent, SegmentId};
 use tantivy::{Searcher, SegmentReader};
 
@@ -21,6 +23,26 @@ pub(crate) enum FieldRef {
     Id,
     /// A path into the document, keys separated by [`PATH_SEPARATOR`].
     Path(String),
+}
+
+/// What the numbers of a column stand for.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    /// Ranks in the column's dictionary.
+    Str(StrColumn),
+    I64,
+    U64,
+    F64,
+    Bool,
+    /// Nanoseconds since 1970.
+    Date,
+}
+
+/// The values of one type at one path, as numbers in the order of the values.
+#[derive(Debug, Clone)]
+pub(crate) struct TypedColumn {
+    pub(crate) kind: Kind,
+    pub(crate) values: Column<u64>,
 }
 
 /// A path of a segment and the kind of its column; `None` where only long strings stand.
@@ -100,21 +122,22 @@ impl Snapshot {
         self.segments.get(*self.by_id.get(&id)?)
     }
 
-    /// What a field name of a request means here. `x.keyword` is `x` unless there is such a path,
-    /// because clients of Elasticsearch's default mapping write it.
-    pub(crate) fn resolve(&self, name: &str) -> std::io::Result<FieldRef> {
+    /// What a field name of a request means here, and whether it asks for whole strings only:
+    /// `x.keyword` is `x` unless there is such a path, because clients of Elasticsearch's default
+    /// mapping write it.
+    pub(crate) fn resolve(&self, name: &str) -> std::io::Result<(FieldRef, bool)> {
         match name {
-            "@timestamp" => return Ok(FieldRef::Timestamp),
-            "_id" => return Ok(FieldRef::Id),
+            "@timestamp" => return Ok((FieldRef::Timestamp, false)),
+            "_id" => return Ok((FieldRef::Id, true)),
             _ => {}
         }
         let path = to_path(name);
         if let Some(parent) = name.strip_suffix(".keyword")
             && !self.has_path(&path)?
         {
-            return Ok(FieldRef::Path(to_path(parent)));
+            return Ok((FieldRef::Path(to_path(parent)), true));
         }
-        Ok(FieldRef::Path(path))
+        Ok((FieldRef::Path(path), false))
     }
 
     /// Whether some document has a value at exactly this path.
@@ -158,42 +181,25 @@ impl Snapshot {
 
 impl SegmentView {
     /// The columns of a path, one for each type of value.
-    pub(crate) fn columns(&self, field: &FieldRef) -> std::io::Result<Vec<DynamicColumn>> {
-        let path = match field {
-            FieldRef::Timestamp => return self.open("_ts"),
-            FieldRef::Id => return self.open("_id"),
-            FieldRef::Path(path) => path,
+    pub(crate) fn columns(&self, field: &FieldRef) -> std::io::Result<Vec<TypedColumn>> {
+        let name = match field {
+            FieldRef::Timestamp => "_ts",
+            FieldRef::Id => "_id",
+            FieldRef::Path(path) => &format!("{DOC}{PATH_SEPARATOR}{path}"),
         };
-        self.open(&format!("{DOC}{PATH_SEPARATOR}{path}"))
-    }
-
-    fn open(&self, name: &str) -> std::io::Result<Vec<DynamicColumn>> {
-        let handles = self.info.columnar.read_columns(name)?;
-        handles
-            .iter()
-            .map(tantivy::columnar::DynamicColumnHandle::open)
-            .collect()
+        open_all(&self.info.columnar.read_columns(name)?)
     }
 
     /// The columns of every path below one.
-    pub(crate) fn columns_below(&self, path: &str) -> std::io::Result<Vec<DynamicColumn>> {
+    pub(crate) fn columns_below(&self, path: &str) -> std::io::Result<Vec<TypedColumn>> {
         let name = format!("{DOC}{PATH_SEPARATOR}{path}");
-        let handles = self.info.columnar.read_subpath_columns(&name)?;
-        handles
-            .iter()
-            .map(tantivy::columnar::DynamicColumnHandle::open)
-            .collect()
+        open_all(&self.info.columnar.read_subpath_columns(&name)?)
     }
 
     /// A number that every document has: `_src`, `_off` or `_n`.
     pub(crate) fn number(&self, name: &str) -> std::io::Result<Option<Column<u64>>> {
-        Ok(self
-            .open(name)?
-            .into_iter()
-            .find_map(|column| match column {
-                DynamicColumn::U64(column) => Some(column),
-                _ => None,
-            }))
+        let columns = open_all(&self.info.columnar.read_columns(name)?)?;
+        Ok(columns.into_iter().next().map(|column| column.values))
     }
 
     fn has_path(&self, path: &str, fields: Fields) -> std::io::Result<bool> {
@@ -230,6 +236,35 @@ impl SegmentView {
         }
         Ok(Arc::clone(self.info.paths.get_or_init(|| Arc::new(paths))))
     }
+}
+
+fn open_all(handles: &[DynamicColumnHandle]) -> std::io::Result<Vec<TypedColumn>> {
+    let mut columns = Vec::with_capacity(handles.len());
+    for handle in handles {
+        let kind = match handle.column_type() {
+            ColumnType::Str => {
+                let DynamicColumn::Str(column) = handle.open()? else {
+                    continue;
+                };
+                let values = column.ords().clone();
+                columns.push(TypedColumn {
+                    kind: Kind::Str(column),
+                    values,
+                });
+                continue;
+            }
+            ColumnType::I64 => Kind::I64,
+            ColumnType::U64 => Kind::U64,
+            ColumnType::F64 => Kind::F64,
+            ColumnType::Bool => Kind::Bool,
+            ColumnType::DateTime => Kind::Date,
+            ColumnType::Bytes | ColumnType::IpAddr => continue,
+        };
+        if let Some(values) = handle.open_u64_lenient()? {
+            columns.push(TypedColumn { kind, values });
+        }
+    }
+    Ok(columns)
 }
 
 /// `a.b` as tantivy writes it inside.

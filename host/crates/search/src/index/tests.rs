@@ -1,8 +1,6 @@
 //! What a commit guarantees.
 
-use std::time::Duration;
-
-use wstream_record::{ByteSize, Clock, ManualClock, Offset, PartitionId, Timestamp, TopicName};
+use wstream_record::{Clock, Offset, PartitionId, Timestamp, TopicName};
 
 use super::*;
 use crate::{Search, SearchOptions};

@@ -1,71 +1,319 @@
-//! Answers searches as Elasticsearch does.
+//! Answers searches as Elasticsearch does: one pass over the matching documents of each segment
+//! feeds count, aggregations and the best hits.
+
+mod hits;
+mod request;
+mod sort;
+mod source;
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use tantivy::collector::TopDocs;
+use tantivy::query::{AllQuery, EnableScoring, Query, Weight};
+use tantivy::{DocId, DocSet, TERMINATED};
 use wstream_record::Timestamp;
 
+pub use request::{SearchOptions, Target, TotalHits};
+
+use self::hits::Hit;
+use self::request::Request;
+use self::sort::{SegmentTop, sort_hits};
+use crate::aggs::{self, BLOCK_DOCUMENTS, Collector, Partial, Spec, merge_all};
 use crate::error::SearchError;
 use crate::index::Shared;
+use crate::query::{Compiled, Context};
+use crate::snapshot::{SegmentView, Snapshot};
 
-/// Which indices a target may leave out.
-#[derive(Debug, Clone, Copy)]
-pub struct Target {
-    /// Names that do not exist are skipped.
-    pub ignore_unavailable: bool,
-    /// Patterns may match nothing.
-    pub allow_no_indices: bool,
+/// What is found in all indices.
+#[derive(Default)]
+struct Found {
+    total: u64,
+    partials: Vec<Partial>,
+    hits: Vec<Hit>,
 }
 
-impl Default for Target {
-    fn default() -> Self {
-        Self {
-            ignore_unavailable: false,
-            allow_no_indices: true,
+/// An index as one search sees it.
+struct View<'a> {
+    shared: &'a Arc<Shared>,
+    snapshot: Arc<Snapshot>,
+    sources: Vec<(String, i32)>,
+    now: i64,
+}
+
+impl<'a> View<'a> {
+    fn new(shared: &'a Arc<Shared>, now: Timestamp) -> Result<Self, SearchError> {
+        Ok(Self {
+            shared,
+            // The sources come first: a snapshot never holds a document of an unknown one.
+            snapshot: shared.snapshots.get(shared)?,
+            sources: shared.source_names(),
+            now: now.0,
+        })
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            snapshot: &self.snapshot,
+            sources: &self.sources,
+            index: &self.shared.name,
+            now: self.now,
         }
     }
 }
 
-/// What a client puts into the URL of a search.
-#[derive(Debug, Clone, Default)]
-pub struct SearchOptions {
-    /// Which indices may be missing.
-    pub target: Target,
+fn shards(indices: usize) -> Value {
+    json!({"total": indices, "successful": indices, "skipped": 0, "failed": 0})
 }
 
+/// `_search`.
 pub(crate) fn search(
     indices: &[Arc<Shared>],
-    _body: &Value,
-    _options: &SearchOptions,
-    _now: Timestamp,
+    body: &Value,
+    options: &SearchOptions,
+    now: Timestamp,
 ) -> Result<Value, SearchError> {
-    let total: u64 = indices.iter().map(|i| i.reader.searcher().num_docs()).sum();
-    Ok(json!({
+    let request = Request::new(body, options)?;
+    let specs = match &request.aggregations {
+        Some(aggregations) => aggs::parse(aggregations, now.0)?,
+        None => Vec::new(),
+    };
+    let mut found = Found::default();
+    let views: Result<Vec<View<'_>>, SearchError> =
+        indices.iter().map(|index| View::new(index, now)).collect();
+    let views = views?;
+    sort::check_mapped(
+        &request.sort,
+        views
+            .iter()
+            .map(|view| (&*view.snapshot, view.shared.name.as_str())),
+    )?;
+    for (place, view) in views.iter().enumerate() {
+        search_index(place, view, &request, &specs, &mut found)?;
+    }
+    sort_hits(&mut found.hits, &request.sort);
+    let hits = found.hits.iter().skip(request.from).take(request.size);
+    let max_score = match request.sort.is_empty() {
+        true => found.hits.first().map(|hit| hit.score),
+        false => None,
+    };
+    let hits: Result<Vec<Value>, SearchError> = hits
+        .map(|hit| hit.to_json(&views[hit.index], &request))
+        .collect();
+    let mut inner = Map::new();
+    if let Some(total) = request.total_answer(found.total) {
+        inner.insert("total".to_owned(), total);
+    }
+    inner.insert("max_score".to_owned(), json!(max_score.flatten()));
+    inner.insert("hits".to_owned(), Value::Array(hits?));
+    let mut answer = json!({
         "took": 0,
         "timed_out": false,
-        "_shards": {"total": indices.len(), "successful": indices.len(), "skipped": 0, "failed": 0},
-        "hits": {"total": {"value": total, "relation": "eq"}, "max_score": null, "hits": []},
-    }))
+        "_shards": shards(indices.len()),
+        "hits": inner,
+    });
+    if !specs.is_empty() {
+        answer["aggregations"] = aggs::answer(&specs, found.partials, request.typed_keys)?;
+    }
+    Ok(answer)
 }
 
+fn search_index(
+    place: usize,
+    view: &View<'_>,
+    request: &Request,
+    specs: &[Spec],
+    found: &mut Found,
+) -> Result<(), SearchError> {
+    let context = view.context();
+    let compiled = request.compile(&context)?;
+    let prepared = aggs::prepare(specs, &context)?;
+    let wanted = request.from + request.size;
+    let by_score = compiled.scored && request.sort.is_empty() && wanted > 0;
+    if by_score {
+        found
+            .hits
+            .extend(best_scored(place, view, &*compiled.query, wanted)?);
+    }
+    let scores = sort::needs_scores(&request.sort);
+    let weight = weigh(&compiled, &view.snapshot, scores)?;
+    for (ordinal, segment) in view.snapshot.segments.iter().enumerate() {
+        let mut collector = match specs.is_empty() {
+            true => None,
+            false => Some(Collector::new(&prepared, segment)?),
+        };
+        let mut top = match by_score || wanted == 0 {
+            true => None,
+            false => Some(SegmentTop::new(request, view, segment, ordinal)?),
+        };
+        if collector.is_none() && top.is_none() {
+            found.total += count_in(segment, weight.as_deref())?;
+            continue;
+        }
+        let mut count = 0;
+        if let (true, Some(top), Some(weight)) = (scores, &mut top, &weight) {
+            top.take_scored(segment, &**weight)?;
+        }
+        for_each_block(segment, weight.as_deref(), |documents| {
+            count += documents.len() as u64;
+            if let Some(collector) = &mut collector {
+                collector.collect(documents)?;
+            }
+            match &mut top {
+                Some(top) if !scores => top.take(documents),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        found.total += count;
+        if let Some(collector) = collector {
+            merge_all(&mut found.partials, collector.finish()?);
+        }
+        if let Some(top) = top {
+            found.hits.extend(top.finish(place, ordinal)?);
+        }
+    }
+    Ok(())
+}
+
+/// `None` stands for all documents.
+fn weigh(
+    compiled: &Compiled,
+    snapshot: &Snapshot,
+    scores: bool,
+) -> Result<Option<Box<dyn Weight>>, SearchError> {
+    if !scores && compiled.query.is::<AllQuery>() {
+        return Ok(None);
+    }
+    let scoring = if scores {
+        EnableScoring::enabled_from_searcher(&snapshot.searcher)
+    } else {
+        EnableScoring::disabled_from_searcher(&snapshot.searcher)
+    };
+    Ok(Some(compiled.query.weight(scoring)?))
+}
+
+fn best_scored(
+    place: usize,
+    view: &View<'_>,
+    query: &dyn Query,
+    wanted: usize,
+) -> Result<Vec<Hit>, SearchError> {
+    let collector = TopDocs::with_limit(wanted).order_by_score();
+    let best = view.snapshot.searcher.search(query, &collector)?;
+    Ok(best
+        .into_iter()
+        .map(|(score, address)| Hit {
+            index: place,
+            segment: address.segment_ord as usize,
+            document: address.doc_id,
+            score: Some(score),
+            values: Vec::new(),
+        })
+        .collect())
+}
+
+fn count_in(segment: &SegmentView, weight: Option<&dyn Weight>) -> Result<u64, SearchError> {
+    Ok(match weight {
+        None => u64::from(segment.reader.num_docs()),
+        Some(weight) => u64::from(weight.count(&segment.reader)?),
+    })
+}
+
+/// Calls `each` with the matching documents that are not deleted, in order.
+fn for_each_block(
+    segment: &SegmentView,
+    weight: Option<&dyn Weight>,
+    mut each: impl FnMut(&[DocId]) -> Result<(), SearchError>,
+) -> Result<(), SearchError> {
+    let alive = segment.reader.alive_bitset();
+    let mut block: Vec<DocId> = Vec::with_capacity(BLOCK_DOCUMENTS + 64);
+    let mut scorer = match weight {
+        Some(weight) => Some(weight.scorer(&segment.reader, 1.0)?),
+        None => None,
+    };
+    let (mut next, end) = (0, segment.reader.max_doc());
+    let mut buffer = [0; tantivy::COLLECT_BLOCK_BUFFER_LEN];
+    loop {
+        block.clear();
+        match &mut scorer {
+            None => {
+                let to = end.min(next + u32::try_from(BLOCK_DOCUMENTS).unwrap_or(u32::MAX));
+                block.extend(next..to);
+                next = to;
+            }
+            Some(scorer) => {
+                while block.len() < BLOCK_DOCUMENTS && scorer.doc() != TERMINATED {
+                    let filled = scorer.fill_buffer(&mut buffer);
+                    block.extend_from_slice(&buffer[..filled]);
+                }
+            }
+        }
+        if block.is_empty() {
+            return Ok(());
+        }
+        if let Some(alive) = alive {
+            block.retain(|document| alive.is_alive(*document));
+        }
+        each(&block)?;
+    }
+}
+
+/// `_count`.
 pub(crate) fn count(
     indices: &[Arc<Shared>],
-    _body: &Value,
-    _options: &SearchOptions,
-    _now: Timestamp,
+    body: &Value,
+    options: &SearchOptions,
+    now: Timestamp,
 ) -> Result<Value, SearchError> {
-    let total: u64 = indices.iter().map(|i| i.reader.searcher().num_docs()).sum();
-    Ok(json!({"count": total}))
+    if let Some(other) = body
+        .as_object()
+        .and_then(|body| body.keys().find(|key| *key != "query"))
+    {
+        return Err(SearchError::parsing(format!(
+            "request does not support [{other}]"
+        )));
+    }
+    let request = Request::new(body, options)?;
+    let mut total = 0;
+    for index in indices {
+        let view = View::new(index, now)?;
+        let compiled = request.compile(&view.context())?;
+        let weight = weigh(&compiled, &view.snapshot, false)?;
+        for segment in &view.snapshot.segments {
+            total += count_in(segment, weight.as_deref())?;
+        }
+    }
+    Ok(json!({"count": total, "_shards": shards(indices.len())}))
 }
 
+/// `_doc/{id}`.
 pub(crate) fn get(
     index: &Arc<Shared>,
     id: &str,
-    _options: &SearchOptions,
-    _now: Timestamp,
+    options: &SearchOptions,
+    now: Timestamp,
 ) -> Result<(bool, Value), SearchError> {
-    Ok((
-        false,
-        json!({"_index": index.name, "_id": id, "found": false}),
-    ))
+    let view = View::new(index, now)?;
+    let request = Request::new(&Value::Null, options)?;
+    let compiled = view.context().ids(&[id.to_owned()]);
+    let found = best_scored(0, &view, &*compiled.query, 1)?;
+    let Some(hit) = found.first() else {
+        return Ok((
+            false,
+            json!({"_index": index.name, "_id": id, "found": false}),
+        ));
+    };
+    let mut answer = json!({
+        "_index": index.name,
+        "_id": id,
+        "_version": 1,
+        "_seq_no": 0,
+        "_primary_term": 1,
+        "found": true,
+    });
+    if let Some(source) = hit.to_json(&view, &request)?.get_mut("_source") {
+        answer["_source"] = source.take();
+    }
+    Ok((true, answer))
 }

@@ -405,7 +405,10 @@ impl Problems {
 }
 
 fn invalid(error: wasmparser::Error) -> ModuleError {
-    ModuleError::Invalid(error.to_string())
+    // Some of the messages are laid out over several lines.
+    let message = error.to_string();
+    let words: Vec<_> = message.split_whitespace().collect();
+    ModuleError::Invalid(words.join(" "))
 }
 
 fn letters(types: &[ValType]) -> Box<str> {

@@ -203,7 +203,7 @@ impl HostState {
     }
 
     /// The cursor was read: a record that is further on than all before it starts its clock.
-    fn saw(&mut self, index: u32) {
+    pub(crate) fn saw(&mut self, index: u32) {
         let deadline = &mut self.deadline;
         let further = deadline.index_max.is_none_or(|max| index > max);
         if index < deadline.records && further {

@@ -1,20 +1,43 @@
 //! Whole runs: modules in WAT, through the runtime, the way a pipeline uses them.
 
+mod blame;
+mod deadline;
 mod hostile;
+mod modules;
 mod service;
+mod start;
+mod wasi;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use wstream_record::{Offset, PartitionId, Record, StoredRecord, Timestamp, TopicName};
+use wstream_record::{ByteSize, Offset, PartitionId, Record, StoredRecord, Timestamp, TopicName};
 
 use crate::{InputBatch, Instance, Limits, Processed, Runtime, RuntimeConfig, Transform};
 
 /// Misbehaves as a record's value asks: see its comment.
 const PROBE: &str = include_str!("../../guests/probe.wat");
 
+/// The smallest transform; it drops every record.
+const SMALLEST: &str = r#"(module
+  (memory (export "memory") 1)
+  (func (export "wstream_abi_v1"))
+  (func (export "wstream_alloc") (param i32) (result i32) (i32.const 8))
+  (func (export "wstream_process") (param i32 i32) (result i64) (i64.const 0))
+)"#;
+
 fn runtime() -> Arc<Runtime> {
     Runtime::new(RuntimeConfig::default()).unwrap()
+}
+
+/// Limits that end a hostile call soon.
+fn tight() -> Limits {
+    Limits {
+        record_time: Duration::from_millis(50),
+        memory: ByteSize::mib(16),
+        ..Limits::default()
+    }
 }
 
 fn wasm(text: &str) -> Bytes {
@@ -25,6 +48,19 @@ fn wasm(text: &str) -> Bytes {
 fn probe_without_cursor() -> String {
     let keep = |line: &&str| !line.contains(";; CURSOR") && !line.contains(";; STORE");
     PROBE.lines().filter(keep).collect::<Vec<_>>().join("\n")
+}
+
+/// `SMALLEST` with more in it.
+fn smallest_with(more: &str) -> String {
+    let (head, tail) = SMALLEST.rsplit_once(')').unwrap();
+    format!("{head}{more}){tail}")
+}
+
+/// `SMALLEST` with other bodies of `wstream_alloc` and `wstream_process`.
+fn smallest_doing(alloc: &str, process: &str) -> String {
+    SMALLEST
+        .replace("(i32.const 8)", alloc)
+        .replace("(i64.const 0)", process)
 }
 
 async fn transform(runtime: &Arc<Runtime>, text: &str, limits: Limits) -> Transform {
@@ -50,8 +86,8 @@ fn batch(records: impl IntoIterator<Item = Record>) -> InputBatch {
     InputBatch::new(TopicName::new("t").unwrap(), PartitionId(0), records)
 }
 
-fn values(values: &[&str]) -> InputBatch {
-    batch(values.iter().map(|v| record(v)))
+fn values<S: AsRef<str>>(values: &[S]) -> InputBatch {
+    batch(values.iter().map(|v| record(v.as_ref())))
 }
 
 /// Calls `process` until the batch is done.
@@ -68,8 +104,11 @@ async fn process_all(instance: &mut Instance, batch: InputBatch) -> Processed {
     all
 }
 
-/// The values of the outputs, and index, name and message of the failures.
-fn seen(processed: &Processed) -> (Vec<String>, Vec<(u32, &'static str, String)>) {
+/// A failure as index, name and message.
+type Failed = (u32, &'static str, String);
+
+/// The values of the outputs, and the failures.
+fn seen(processed: &Processed) -> (Vec<String>, Vec<Failed>) {
     let value = |o: &crate::Output| {
         let value = o.record.value.clone().unwrap_or_default();
         String::from_utf8(value.to_vec()).unwrap()

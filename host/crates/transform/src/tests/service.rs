@@ -1,6 +1,6 @@
 //! What well-behaved modules get.
 
-use wstream_record::{Header, PartitionId, Timestamp};
+use wstream_record::{Header, ManualClock, PartitionId, Timestamp};
 
 use super::*;
 
@@ -64,4 +64,42 @@ async fn records_may_be_dropped_split_and_failed() {
     );
     assert_eq!(failure.message, "as asked");
     assert_eq!(processed.failures.len(), 1);
+}
+
+#[tokio::test]
+async fn log_lines_above_the_limit_are_counted() {
+    let clock = ManualClock::new(Timestamp(7_000));
+    let config = RuntimeConfig {
+        clock: clock.clock(),
+        ..RuntimeConfig::default()
+    };
+    let runtime = Runtime::new(config).unwrap();
+    let limits = Limits {
+        log_lines_per_second: 5,
+        ..Limits::default()
+    };
+    let transform = transform(&runtime, PROBE, limits).await;
+    let mut log = transform.logs();
+    let mut instance = transform.instantiate().await.unwrap();
+    let processed = process_all(&mut instance, values(&["!w"; 8])).await;
+    assert_eq!(processed.outputs.len(), 8);
+    for _ in 0..5 {
+        let line = log.try_recv().unwrap();
+        assert_eq!(
+            (line.timestamp, &*line.text),
+            (Timestamp(7_000), "as asked")
+        );
+        assert_eq!(line.level, tracing::Level::INFO);
+    }
+    assert!(log.try_recv().is_err());
+    assert_eq!(transform.stats().log_lines_dropped, 3);
+    clock.advance(Duration::from_secs(1));
+    let processed = process_all(&mut instance, values(&["!e"])).await;
+    assert_eq!(processed.failures.len(), 1);
+    let lines = [log.try_recv().unwrap(), log.try_recv().unwrap()];
+    assert_eq!(
+        lines.each_ref().map(|l| &*l.text),
+        ["first line", "second line"]
+    );
+    assert_eq!(lines.map(|l| l.level), [tracing::Level::WARN; 2]);
 }

@@ -212,7 +212,7 @@ mod tests {
             let (text, gone, lines, what) = match splitter.next(bytes, end) {
                 Split::More if end => panic!("undecided at the end: {bytes:?}"),
                 Split::More => {
-                    seen = input.len().min(seen + piece);
+                    seen = input.len().min(seen.saturating_add(piece));
                     continue;
                 }
                 Split::Blank { bytes } => (0, bytes, 1, "blank"),
@@ -318,6 +318,30 @@ mod tests {
         let rows = split(&input, 1 << 20, 1 << 18);
         assert_eq!(rows.len(), 200_000);
         assert!(rows.iter().all(|(_, _, what)| *what != "row"));
+    }
+
+    /// Hostile bytes in pieces of any size: the same rows, and every byte in one of them.
+    #[test]
+    fn pieces_change_no_answer() {
+        let alphabet = b"ab,\"\"\n\r";
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        for round in 0..20_000 {
+            let mut below = |bound: usize| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                usize::try_from(state >> 33).expect("31 bits") % bound
+            };
+            let (length, max, piece) = (below(40), 1 + below(12), 1 + below(5));
+            let input: Vec<u8> = (0..length)
+                .map(|_| alphabet[below(alphabet.len())])
+                .collect();
+            let (whole, pieces) = (split(&input, max, usize::MAX), split(&input, max, piece));
+            assert_eq!(
+                pieces, whole,
+                "round {round}: {input:?}, bound {max}, pieces of {piece}"
+            );
+        }
     }
 
     /// The same answers as a splitter that forgets what it learned: `Ahead` only saves work.

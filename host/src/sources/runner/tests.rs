@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tempfile::TempDir;
-use wstream_log::TopicConfig;
-use wstream_record::{ByteSize, Offset, PartitionId, TopicPartition};
+use wstream_log::{FreeSpace, LogConfig, TopicConfig};
+use wstream_record::{ByteSize, ManualClock, Offset, PartitionId, Timestamp, TopicPartition};
 
 use super::*;
 use crate::sources::memory::{MemoryRow, MemorySource};
@@ -26,8 +27,11 @@ fn topic(name: &str) -> TopicName {
 impl Node {
     /// Checkpoints after every step of `step` rows.
     async fn new(step: usize) -> Self {
+        Self::on(Log::in_memory(Clock::system()), step).await
+    }
+
+    async fn on(log: Log, step: usize) -> Self {
         let clock = Clock::system();
-        let log = Log::in_memory(clock.clone());
         log.create_topic(&topic("t"), TopicConfig::partitions(PARTITIONS))
             .await
             .unwrap();
@@ -413,6 +417,48 @@ async fn a_followed_file_is_waited_for_and_a_stop_leaves_a_checkpoint() {
         records,
         [vec!["one", "four"], vec!["two", "five"], vec!["three"]]
     );
+}
+
+/// Also on the real store: a full disk is waited for, and then every row is there once.
+#[tokio::test]
+async fn a_full_disk_is_waited_for_and_costs_nothing() {
+    let folder = TempDir::new().unwrap();
+    let full = Arc::new(AtomicBool::new(false));
+    let probe = Arc::clone(&full);
+    let config = LogConfig {
+        dir: folder.path().join("data"),
+        free_space: FreeSpace::from_fn(move |_| {
+            let full = probe.load(Ordering::SeqCst);
+            Ok(if full {
+                ByteSize(0)
+            } else {
+                ByteSize::gib(100)
+            })
+        }),
+        ..LogConfig::default()
+    };
+    let time = ManualClock::new(Timestamp(0));
+    let log = Log::open(config, time.clock()).await.unwrap();
+    let node = Node::on(log, 7).await;
+    let rows = rows(3_000);
+    let handle = start_input("s", memory(&rows), &node.deps, &node.shutdown);
+    let mut watermark = node.deps.log.partitions(&topic("t"))[0].high_watermark();
+    drop(watermark.wait_for(|end| *end > Offset(0)).await.unwrap());
+    full.store(true, Ordering::SeqCst);
+    // The log asks for free space again after a second.
+    time.advance(Duration::from_secs(2));
+    let mut changes = handle.changes();
+    while handle.status().state != SourceState::Retrying {
+        assert!(changes.next().await.is_some(), "{:?}", handle.status());
+    }
+    let error = handle.status().error.unwrap();
+    assert!(error.contains("0 bytes free"), "{error}");
+    full.store(false, Ordering::SeqCst);
+    assert_eq!(handle.finished().await.state, SourceState::Done);
+    let [records, dead] = model(&rows);
+    assert_eq!(node.records("t").await, records);
+    assert_eq!(node.records("t.dlq").await, dead);
+    node.deps.log.close().await;
 }
 
 #[tokio::test]

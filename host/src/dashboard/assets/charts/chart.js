@@ -240,27 +240,26 @@ class Chart {
 
   tooltip(model, width, height) {
     const column = this.column();
-    const say = column ? this.values(model, column) : [];
-    const spoken = column
-      ? `${keyText(model, column.key)}: ${say.map((line) => `${line.name} ${line.text}`).join(', ')}`
-      : '';
-    if (!column) return h('div', { class: 'tooltip', role: 'status', key: 'tip' });
-    const at = this.tipAt(column, width, height);
+    const lines = column ? this.values(model, column) : [];
+    const words = lines.map((line) => `${line.name} ${line.text}`).join(', ');
+    const spoken = column ? `${keyText(model, column.key)}: ${words}` : '';
+    return [
+      h('div', { class: 'visually-hidden', role: 'status', key: 'spoken' }, spoken),
+      column ? this.tip(model, column, lines, this.tipAt(column, width, height)) : null,
+    ];
+  }
+
+  tip(model, column, lines, at) {
+    const style = { left: `${at.x}px`, top: `${at.y}px` };
     return h(
       'div',
-      {
-        class: `tooltip on ${at.side}`,
-        role: 'status',
-        key: 'tip',
-        style: { left: `${at.x}px`, top: `${at.y}px` },
-      },
-      h('span', { class: 'visually-hidden' }, spoken),
-      h('div', { class: 'tip-head', 'aria-hidden': 'true' }, keyText(model, column.key)),
-      say.map((line) =>
+      { class: `tooltip ${at.side}`, 'aria-hidden': 'true', key: 'tip', style },
+      h('div', { class: 'tip-head' }, keyText(model, column.key)),
+      lines.map((line) =>
         h(
           'div',
-          { class: `tip-line c${line.colour}`, 'aria-hidden': 'true' },
-          line.total ? h('span', { class: 'swatch none' }) : h('span', { class: 'swatch' }),
+          { class: `tip-line c${line.colour}` },
+          h('span', { class: line.total ? 'swatch none' : 'swatch' }),
           h('span', { class: 'tip-name' }, line.name),
           h('span', { class: 'tip-value' }, line.text),
           line.share ? h('span', { class: 'tip-share' }, line.share) : null,
@@ -454,7 +453,7 @@ export function visibleTable(model, height) {
       class: 'table-scroll',
       key: 'visible-table',
       tabindex: 0,
-      role: 'region',
+      role: 'group',
       'aria-label': `${model.title}: table`,
       style: height ? { height: `${height}px` } : {},
     },

@@ -9,6 +9,7 @@ const HISTORY_KEY = 'wstream.history';
 /**
  * A server-sent event stream that reconnects by itself, with growing waits.
  * `state` is connecting, open or reconnecting; `at` is when the last event came.
+ * A hidden page lets go of its stream: a browser has six connections to one server for all tabs.
  */
 export class Stream {
   constructor(path, events, changed) {
@@ -20,10 +21,13 @@ export class Stream {
     this.wait = RETRY_FIRST_MS;
     this.timer = 0;
     this.source = null;
-    this.open();
+    this.seen = () => (document.hidden ? this.release() : this.open());
+    document.addEventListener('visibilitychange', this.seen);
+    if (!document.hidden) this.open();
   }
 
   open() {
+    this.release();
     const source = new EventSource(this.path);
     this.source = source;
     source.onopen = () => {
@@ -34,6 +38,7 @@ export class Stream {
       // The browser's own retry gives up on any HTTP error; ours does not.
       source.close();
       if (this.source !== source) return;
+      this.source = null;
       this.move('reconnecting');
       this.timer = setTimeout(() => this.open(), this.wait);
       this.wait = Math.min(this.wait * 2, RETRY_MAX_MS);
@@ -55,13 +60,18 @@ export class Stream {
   move(state) {
     if (this.state === state) return;
     this.state = state;
-    this.changed();
+    this.changed(state);
   }
 
-  close() {
+  release() {
     clearTimeout(this.timer);
     if (this.source) this.source.close();
     this.source = null;
+  }
+
+  close() {
+    document.removeEventListener('visibilitychange', this.seen);
+    this.release();
   }
 }
 

@@ -6,5 +6,6 @@
   } catch {
     return;
   }
-  if (kept === 'dark' || kept === 'light') document.documentElement.setAttribute('data-theme', kept);
+  if (kept === 'dark' || kept === 'light')
+    document.documentElement.setAttribute('data-theme', kept);
 })();

@@ -19,7 +19,7 @@ export function table({ label, columns, rows, sort, onsort, keyOf, rowClass }) {
     { class: 'table-frame', key: label },
     h(
       'div',
-      { class: 'table-scroll', tabindex: 0, role: 'region', 'aria-label': label },
+      { class: 'table-scroll', tabindex: 0, role: 'group', 'aria-label': label },
       h(
         'table',
         { class: 'grid-table' },

@@ -48,6 +48,8 @@ export class Dashboard {
   }
 
   moved() {
+    // The node may have read a new file meanwhile.
+    if (this.stream.state === 'open' && this.definition.value !== null) this.definition.start();
     if (this.stream.state === 'reconnecting' && !this.results.size) this.data.start();
     this.redraw();
   }

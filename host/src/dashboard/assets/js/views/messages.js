@@ -359,7 +359,7 @@ export class Messages {
       { class: 'card flush', key: 'list' },
       h(
         'div',
-        { class: 'table-scroll', tabindex: 0, role: 'region', 'aria-label': 'Messages' },
+        { class: 'table-scroll', tabindex: 0, role: 'group', 'aria-label': 'Messages' },
         h(
           'table',
           { class: 'grid-table messages' },

@@ -372,7 +372,7 @@ export class Search {
       { class: 'card flush', key: 'documents' },
       h(
         'div',
-        { class: 'table-scroll', tabindex: 0, role: 'region', 'aria-label': 'Documents' },
+        { class: 'table-scroll', tabindex: 0, role: 'group', 'aria-label': 'Documents' },
         h(
           'table',
           { class: 'grid-table messages documents' },

@@ -8,6 +8,7 @@ mod hostile_rows;
 mod kill;
 mod netflix;
 mod operations;
+mod page;
 mod refusals;
 mod storage_faults;
 mod tidy;

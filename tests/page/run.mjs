@@ -2,7 +2,8 @@
 //
 //   tests/page/install.sh
 //   python3 tests/page/expected.py TITLES.CSV > expected.json
-//   node tests/page/run.mjs http://127.0.0.1:8080 expected.json [--shots DIR] [--only WORD]
+//   node tests/page/run.mjs http://127.0.0.1:8080 expected.json
+//       [--shots DIR] [--only WORD] [--dead-letters N]
 //
 // The node must have loaded the Netflix example (examples/netflix/wstream.toml) from TITLES.CSV,
 // or be loading it. Prints a line per check; exits 1 when one failed. Checks find things by role
@@ -36,6 +37,7 @@ if (!base || !expectedFile) {
   process.exit(2);
 }
 const expected = JSON.parse(fs.readFileSync(expectedFile, 'utf8'));
+expected.deadLetters = Number(given['dead-letters']) || 0;
 if (given.shots) fs.mkdirSync(given.shots, { recursive: true });
 
 const browser = await Browser.start(base.replace(/\/$/, ''), given.shots);

@@ -172,6 +172,30 @@ export const use = [
   ],
 
   [
+    'use: a dead letter with its reason beside the record',
+    async (browser, expected) => {
+      await browser.page('/ui/dead-letters', {}, async (page) => {
+        if (!expected.deadLetters) {
+          await page.getByRole('heading', { name: 'No dead letters' }).waitFor();
+          return;
+        }
+        await page.getByRole('link', { name: 'netflix-titles.dlq' }).click();
+        const letters = page.getByRole('article', { name: /^Dead letter/ });
+        await letters.first().waitFor();
+        equal(await letters.count(), expected.deadLetters, 'dead letters');
+        await letters.first().getByText('Original record').waitFor();
+        await letters.first().getByText('Line', { exact: true }).waitFor();
+        await letters
+          .first()
+          .getByText(/too few columns/)
+          .waitFor();
+        await accessible(page, 'a dead letter');
+        await browser.shot(page, 'dead-letter');
+      });
+    },
+  ],
+
+  [
     'use: everything by keyboard',
     async (browser) => {
       await browser.page('/ui/overview', {}, async (page) => {

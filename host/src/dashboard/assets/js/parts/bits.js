@@ -14,6 +14,7 @@ const STATES = {
   reading: ['good', 'reading'],
   following: ['good', 'following'],
   running: ['good', 'running'],
+  stopped: ['calm', 'stopped'],
 };
 
 /** A state as a coloured dot and a word. */
@@ -151,6 +152,21 @@ export function card(title, body, { actions, id, flush, key } = {}) {
       : null,
     body,
   );
+}
+
+/** Something that needs a reader's eye, above the data. */
+export function notice(what, text, key = what) {
+  return h(
+    'div',
+    { class: 'notice bad', role: 'alert', key },
+    icon('alert'),
+    h('div', {}, h('strong', {}, `${what} `), text),
+  );
+}
+
+/** A value or a list of values, as a list. */
+export function listOf(value) {
+  return value === null || value === undefined ? [] : Array.isArray(value) ? value : [value];
 }
 
 /** A thin bar that shows a part of a whole. */

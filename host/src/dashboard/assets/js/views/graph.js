@@ -4,7 +4,7 @@
 import { h, widget, render } from '../dom.js';
 import { exact, number, rate } from '../format.js';
 import { href } from '../router.js';
-import { DEAD_LETTER, toneOf } from '../parts/bits.js';
+import { DEAD_LETTER, listOf, toneOf } from '../parts/bits.js';
 
 const BOX = { width: 190, height: 58, gap: 18 };
 const NARROW = 760;
@@ -75,7 +75,10 @@ function build({ sources, topics, pipelines, sinks, letters }) {
   }
   for (const pipeline of pipelines) {
     const steps = (pipeline.transforms || []).map((step) => step.module).join(', ');
-    const failed = (letters.find((entry) => entry.topic === pipeline.dead_letter) || {}).records;
+    const dead = listOf(pipeline.dead_letter);
+    const failed = letters
+      .filter((entry) => dead.includes(entry.topic))
+      .reduce((sum, entry) => sum + (entry.records || 0), 0);
     const id = add(2, 'pipeline', pipeline.name, {
       to: href('pipelines', pipeline.name),
       tone: toneOf(pipeline.state),

@@ -3,7 +3,7 @@
 import { h } from '../dom.js';
 import { getJson, Resource } from '../api.js';
 import { duration, exact } from '../format.js';
-import { card, copyButton, facts, size, tile } from '../parts/bits.js';
+import { card, copyButton, facts, notice, size, tile } from '../parts/bits.js';
 import { icon } from '../parts/icons.js';
 import { stateOf } from '../parts/states.js';
 import { table } from '../parts/table.js';
@@ -35,17 +35,14 @@ export class NodeView {
   view(node) {
     const aside = node.segments_set_aside || [];
     return [
+      node.reload_error
+        ? notice('The changed file was not taken.', node.reload_error, 'reload')
+        : null,
       aside.length
-        ? h(
-            'div',
-            { class: 'notice bad', role: 'alert', key: 'aside' },
-            icon('alert'),
-            h(
-              'div',
-              {},
-              h('strong', {}, 'Some segments did not open. '),
-              'They are kept aside and nothing was deleted; the rest is served. See below.',
-            ),
+        ? notice(
+            'Some segments did not open.',
+            'They are kept aside and nothing was deleted; the rest is served. See below.',
+            'aside',
           )
         : null,
       h(
@@ -118,36 +115,24 @@ export class NodeView {
   }
 
   aside(rows) {
-    const text = (row) => (typeof row === 'string' ? row : JSON.stringify(row));
     return table({
       label: 'Segments set aside',
       rows,
-      keyOf: (row) => text(row),
+      keyOf: (row) => row.kept_at,
       columns: [
         {
-          id: 'segment',
-          name: 'Segment',
-          cell: (row) => h('code', {}, row.segment || row.path || row.topic_partition || text(row)),
+          id: 'partition',
+          name: 'Partition',
+          cell: (row) =>
+            h('span', { class: 'name' }, `${row.partition.topic} / ${row.partition.partition}`),
         },
         {
           id: 'offsets',
           name: 'Offsets',
-          cell: (row) =>
-            row.first_offset !== undefined
-              ? `${exact(row.first_offset)} to ${exact(row.last_offset)}`
-              : String(row.offsets ?? '\u2013'),
+          cell: (row) => `${exact(row.first)} up to ${exact(row.next)}`,
         },
-        {
-          id: 'kept',
-          name: 'Kept at',
-          cell: (row) => h('code', {}, row.kept_at || row.kept || '\u2013'),
-        },
-        {
-          id: 'why',
-          name: 'Reason',
-          wide: true,
-          cell: (row) => row.reason || row.error || '\u2013',
-        },
+        { id: 'kept', name: 'Kept at', cell: (row) => h('code', {}, row.kept_at) },
+        { id: 'why', name: 'Reason', wide: true, cell: (row) => row.reason },
       ],
     });
   }

@@ -5,7 +5,7 @@ import { chart } from '../../charts/chart.js';
 import { getJson, Resource } from '../api.js';
 import { bytes, exact, number } from '../format.js';
 import { href } from '../router.js';
-import { alarm, card, num, size, speed, stateBadge, tile } from '../parts/bits.js';
+import { alarm, card, notice, num, size, speed, stateBadge, tile } from '../parts/bits.js';
 import { empty, failure, loading } from '../parts/states.js';
 import { table } from '../parts/table.js';
 import { graph } from './graph.js';
@@ -45,11 +45,28 @@ export class Overview {
         command: 'wstream run examples/netflix/wstream.toml',
       });
     }
+    const node = this.live.stats.node || {};
     return [
+      node.reload_error
+        ? notice('The changed file was not taken.', node.reload_error, 'reload')
+        : null,
+      this.failed(pipelines),
       this.tiles(pipelines),
       this.flow(),
       h('div', { class: 'columns', key: 'below' }, this.rates(), this.attention(pipelines)),
     ];
+  }
+
+  /** Each pipeline and source that stopped, with its reason. */
+  failed(pipelines) {
+    const stopped = [
+      ...pipelines.map((row) => [`The pipeline ${row.name} stopped.`, row.error]),
+      ...(this.live.list('sources') || []).map((row) => [
+        `The source ${row.name} stopped.`,
+        row.error,
+      ]),
+    ];
+    return stopped.filter(([, error]) => error).map(([what, error]) => notice(what, error));
   }
 
   tiles(pipelines) {

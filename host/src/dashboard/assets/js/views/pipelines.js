@@ -4,7 +4,7 @@ import { h } from '../dom.js';
 import { getJson, Resource, segment } from '../api.js';
 import { exact, plural } from '../format.js';
 import { href } from '../router.js';
-import { alarm, card, num, speed, stateBadge, tile } from '../parts/bits.js';
+import { alarm, card, listOf, notice, num, speed, stateBadge, tile } from '../parts/bits.js';
 import { icon } from '../parts/icons.js';
 import { failure, loading, stateOf } from '../parts/states.js';
 import { table } from '../parts/table.js';
@@ -134,21 +134,7 @@ export class Pipeline {
         : loading(6);
     }
     return [
-      row.error
-        ? h(
-            'div',
-            { class: 'notice bad', role: 'alert', key: 'error' },
-            icon('alert'),
-            h(
-              'div',
-              {},
-              h('strong', {}, 'The pipeline stopped. '),
-              typeof row.error === 'string'
-                ? row.error
-                : row.error.message || JSON.stringify(row.error),
-            ),
-          )
-        : null,
+      row.error ? notice('The pipeline stopped.', row.error, 'error') : null,
       h(
         'div',
         { class: 'tiles', key: 'tiles' },
@@ -168,6 +154,7 @@ export class Pipeline {
   }
 
   steps(row) {
+    const letters = listOf(row.dead_letter);
     const step = (kind, words, to) =>
       h(
         'div',
@@ -187,12 +174,8 @@ export class Pipeline {
         arrow(),
       ]),
       (row.to || []).map((sink) => step('Sink', sink)),
-      row.dead_letter
-        ? [
-            h('span', { class: 'grow' }),
-            step('Dead letters', row.dead_letter, href('dead-letters', row.dead_letter)),
-          ]
-        : null,
+      letters.length ? h('span', { class: 'grow' }) : null,
+      letters.map((topic) => step('Dead letters', topic, href('dead-letters', topic))),
     ];
   }
 

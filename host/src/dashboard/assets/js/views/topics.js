@@ -3,7 +3,7 @@
 import { h } from '../dom.js';
 import { getJson, Resource } from '../api.js';
 import { href } from '../router.js';
-import { card, DEAD_LETTER, field, num, size, speed } from '../parts/bits.js';
+import { alarm, card, DEAD_LETTER, field, num, size, speed } from '../parts/bits.js';
 import { stateOf } from '../parts/states.js';
 import { table } from '../parts/table.js';
 import { bytes, duration } from '../format.js';
@@ -31,6 +31,18 @@ export class Topics {
       },
       draw: (value) => this.list(value.topics),
     });
+  }
+
+  /** How many records of each topic the pipelines that read it have before them. */
+  lags() {
+    const lags = new Map();
+    for (const pipeline of this.live.list('pipelines') || []) {
+      for (const topic of pipeline.from || []) lags.set(topic, lags.get(topic) || 0);
+      for (const { topic, lag } of pipeline.partitions || []) {
+        lags.set(topic, (lags.get(topic) || 0) + (lag || 0));
+      }
+    }
+    return lags;
   }
 
   list(topics) {
@@ -76,6 +88,7 @@ export class Topics {
   }
 
   rows(rows) {
+    const lags = this.lags();
     return table({
       label: 'Topics',
       rows,
@@ -126,6 +139,13 @@ export class Topics {
           cell: (row) => num(row.partitions),
         },
         {
+          id: 'lag',
+          name: 'Pipeline lag',
+          num: true,
+          by: (row) => lags.get(row.name) ?? -1,
+          cell: (row) => lagCell(lags.get(row.name)),
+        },
+        {
           id: 'retention',
           name: 'Retention',
           low: true,
@@ -136,10 +156,14 @@ export class Topics {
   }
 }
 
+function lagCell(lag) {
+  return lag === undefined ? h('span', { class: 'quiet' }, '\u2013') : alarm(lag, 'warn');
+}
+
 /** `10 GiB, 30 d`, or `kept` without limits. */
 export function retentionText(retention) {
   const limits = [];
-  if (retention && retention.bytes) limits.push(bytes(retention.bytes));
+  if (retention && retention.bytes) limits.push(bytes(retention.bytes).replace('.0 ', ' '));
   if (retention && retention.age_ms) limits.push(duration(retention.age_ms));
   return limits.join(', ') || 'no limit';
 }

@@ -1,0 +1,59 @@
+//! The page in a real browser, on a real node that loads the whole catalogue.
+//! Expected numbers come from an independent Python program on the same CSV file.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::harness::{Node, Output, project, shared};
+use super::netflix::netflix;
+
+/// Runs a program of `tests/page` to its end.
+#[track_caller]
+fn run(program: &str, args: &[&str]) -> Output {
+    let folder = project().join("tests/page");
+    let output = Output::of(Command::new(program).args(args).current_dir(folder));
+    assert_eq!(
+        output.code, 0,
+        "{program} {args:?}\n{}{}",
+        output.stdout, output.stderr
+    );
+    output
+}
+
+/// The checks of `tests/page` on a node that loads `titles`, of which `dead` rows are wrong.
+#[track_caller]
+fn check(node: &Node, titles: &Path, folder: &Path, dead: usize) {
+    run("./install.sh", &[]);
+    let expected = run("python3", &["expected.py", titles.to_str().unwrap()]).stdout;
+    let file = folder.join("expected.json");
+    std::fs::write(&file, expected).unwrap();
+    let shots = project().join("target/page");
+    let base = format!("http://{}", node.http());
+    let args = [
+        "run.mjs",
+        &base,
+        file.to_str().unwrap(),
+        "--shots",
+        shots.to_str().unwrap(),
+        "--dead-letters",
+        &dead.to_string(),
+    ];
+    let output = run("node", &args);
+    assert!(output.stdout.contains("checks passed"), "{}", output.stdout);
+}
+
+#[test]
+fn the_page_shows_what_the_node_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(builder) = netflix(&folder.path().join("data")) else {
+        return;
+    };
+    let titles = shared("data/netflix/titles.csv").unwrap();
+    // One row more, with too few columns: a dead letter to look at.
+    let broken = folder.path().join("titles.csv");
+    let mut text = std::fs::read(&titles).unwrap();
+    text.extend_from_slice(b"ts0,\"A row with too few columns\"\n");
+    std::fs::write(&broken, text).unwrap();
+    let node = builder.env("TITLES", broken.to_str().unwrap()).start();
+    check(&node, &titles, folder.path(), 1);
+}

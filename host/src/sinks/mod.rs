@@ -20,7 +20,7 @@
 
 mod config;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod dashboard;
 mod file;
 mod id;
@@ -51,7 +51,7 @@ pub use config::{
 pub use pattern::{IndexPattern, PatternError};
 
 /// One way into a target, for one partition of one pipeline.
-pub trait Sink: Send {
+pub trait Sink: Send + Sync {
     /// From where this sink needs records.
     fn start(&self) -> Start;
 

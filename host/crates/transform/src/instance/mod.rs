@@ -57,6 +57,12 @@ impl InputBatch {
         self.partition
     }
 
+    /// The records that are not done.
+    #[must_use]
+    pub fn pending(&self) -> &[StoredRecord] {
+        self.records.get(self.from..).unwrap_or_default()
+    }
+
     /// All records of the batch: what the indices of outputs and failures count.
     #[must_use]
     pub fn records(&self) -> &Arc<[StoredRecord]> {

@@ -1,0 +1,289 @@
+//! A stretch of work on one partition: read, transform, hand to the sinks, in order.
+//!
+//! The line that hands a record to a sink is in `hand_over`; before it, in the same function, the
+//! failed records of the range have become acknowledged dead letters, and after it those that the
+//! sink refused.
+
+use std::sync::Arc;
+
+use futures_util::future::select_all;
+
+use wstream_log::{Partition, ReadError};
+use wstream_record::{ByteSize, Offset, Record};
+
+use super::chain::{Chain, Complete, Ready};
+use super::dead_letter::{self, DeadLetters, Letter, Reason, Stage};
+use super::lane::Lane;
+use super::plan::Plan;
+use super::reader::{Chunk, Reader};
+use super::runner::{Ended, Exit, Shared, flush};
+use super::status::Progress;
+use crate::sinks::{Refusal, SinkRecord};
+
+/// Bytes read at once to find the records that a sink refused.
+const READ_BYTES: ByteSize = ByteSize::mib(1);
+/// Most bytes of a batch of those once unpacked.
+const UNPACKED_BYTES_MAX: usize = 64 << 20;
+
+pub(super) struct Session<'a> {
+    shared: &'a Shared,
+    partition: &'a Partition,
+    progress: &'a Progress,
+    lanes: &'a mut Vec<Lane>,
+    letters: DeadLetters,
+    /// A failure while reading a dead-letter topic stops the pipeline: there is no further one.
+    reads_dead_letters: bool,
+    chain: Chain,
+    reader: Reader,
+    processed: Offset,
+}
+
+impl<'a> Session<'a> {
+    /// Starts the transforms and reads from `at` on.
+    pub(super) async fn start(
+        shared: &'a Shared,
+        partition: &'a Partition,
+        progress: &'a Progress,
+        lanes: &'a mut Vec<Lane>,
+        at: Offset,
+    ) -> Result<Self, Exit> {
+        let name = partition.name();
+        let log = &shared.deps.sinks.log;
+        let gone = Exit::Ended(Ended::Gone);
+        let topic = log.topic(&name.topic).ok_or(gone)?;
+        let end = partition.bounds().high_watermark;
+        if at > end {
+            return Err(ReadError::PastEnd { at, end }.into());
+        }
+        let pipeline = Arc::clone(&shared.plan.name);
+        let dead_letter = shared.plan.dead_letter.as_ref();
+        let letters = DeadLetters::new(log.clone(), pipeline, name.clone(), dead_letter)?;
+        let reads_dead_letters = name.topic.as_ref().ends_with(dead_letter::SUFFIX);
+        let chain = Chain::start(Arc::clone(&shared.plan), name.clone(), reads_dead_letters);
+        let chain = chain
+            .await
+            .map_err(|(transform, error)| Exit::init(&transform, &error))?;
+        let reader = Reader::start(partition.clone(), at, topic.config.max_message_bytes);
+        Ok(Self {
+            shared,
+            partition,
+            progress,
+            lanes,
+            letters,
+            reads_dead_letters,
+            chain,
+            reader,
+            processed: at,
+        })
+    }
+
+    /// Works until everything is delivered and the pipeline is to end then.
+    pub(super) async fn run(mut self) -> Result<Ended, Exit> {
+        let mut drain = self.shared.drain.subscribe();
+        let high_watermark = self.partition.high_watermark();
+        loop {
+            let at_end = self.processed >= *high_watermark.borrow();
+            if at_end && *drain.borrow_and_update() {
+                flush(self.lanes).await?;
+                return Ok(Ended::Done);
+            }
+            tokio::select! {
+                chunk = self.reader.next() => self.handle(chunk?).await?,
+                moved = lanes_move(self.lanes) => moved?,
+                // The sender lives as long as `shared`.
+                _ = drain.changed() => {}
+            }
+        }
+    }
+
+    async fn handle(&mut self, chunk: Chunk) -> Result<(), Exit> {
+        let shared = self.shared;
+        let began = shared.deps.sinks.clock.monotonic();
+        shared.metrics.records_in.add(chunk.records.len() as u64);
+        shared.metrics.bytes_in.add(chunk.bytes as u64);
+        self.bury_broken(&chunk).await?;
+        let mut work = self.chain.begin(chunk);
+        loop {
+            let more = self.chain.advance(&mut work).await;
+            let more = more.map_err(|(transform, error)| Exit::init(&transform, &error))?;
+            if let Some(complete) = work.complete() {
+                self.hand_over(complete).await?;
+            }
+            if !more {
+                break;
+            }
+        }
+        let took = shared.deps.sinks.clock.monotonic().saturating_sub(began);
+        shared.metrics.batch_seconds.record(took);
+        Ok(())
+    }
+
+    /// Batches that do not decode become dead letters as they are.
+    async fn bury_broken(&self, chunk: &Chunk) -> Result<(), Exit> {
+        let letters = chunk.broken.iter().map(|broken| {
+            let reason = Reason {
+                stage: Stage::Decode,
+                by: Arc::clone(&self.shared.plan.name),
+                version: None,
+                step: None,
+                code: "batch".to_owned(),
+                message: broken.reason.clone(),
+            };
+            dead_letter::raw(&broken.batch, reason)
+        });
+        self.bury(letters.collect()).await
+    }
+
+    /// Returns once the letters are acknowledged.
+    async fn bury(&self, letters: Vec<Letter>) -> Result<(), Exit> {
+        let Some(first) = letters.first() else {
+            return Ok(());
+        };
+        if self.reads_dead_letters {
+            return Err(stopped_at(first.offset, &first.reason));
+        }
+        for letter in &letters {
+            let code = &letter.reason.code;
+            let guest = code.bytes().all(|b| b.is_ascii_digit());
+            let counted = if guest { "guest" } else { code.as_str() };
+            self.shared.metrics.dead_letters.add(counted, 1);
+        }
+        Ok(self.letters.write(letters).await?)
+    }
+
+    async fn hand_over(&mut self, complete: Complete) -> Result<(), Exit> {
+        let Complete {
+            first,
+            next,
+            ready,
+            letters,
+            skipped,
+            stop,
+        } = complete;
+        self.shared.metrics.skipped.add(skipped);
+        self.bury(letters).await?;
+        let records_out = ready.len() as u64;
+        let by_lane = by_lane(ready, &self.shared.plan, self.lanes.len());
+        let mut refused = Vec::new();
+        for (lane, records) in self.lanes.iter_mut().zip(by_lane) {
+            let refusals = lane.submit(first, next, records).await?;
+            let name = &lane.name;
+            refused.extend(refusals.into_iter().map(|r| (Arc::clone(name), r)));
+        }
+        if !refused.is_empty() {
+            let letters = self.refused(refused).await?;
+            self.bury(letters).await?;
+        }
+        self.shared.metrics.records_out.add(records_out);
+        self.processed = next;
+        self.progress.processed(next);
+        match stop {
+            Some(reason) => Err(stopped_at(next, &reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Letters of records that sinks refused. They are rare, so they are read again.
+    async fn refused(&self, mut refused: Vec<(Arc<str>, Refusal)>) -> Result<Vec<Letter>, Exit> {
+        refused.sort_by_key(|(_, refusal)| refusal.offset);
+        let mut letters = Vec::with_capacity(refused.len());
+        let mut known = Vec::new();
+        for (sink, refusal) in refused {
+            let at = refusal.offset;
+            let last = known
+                .last()
+                .map(|r: &wstream_record::StoredRecord| r.offset);
+            if last.is_none_or(|last| last < at) {
+                known.clear();
+                for batch in self.partition.read(at, READ_BYTES).await? {
+                    let records = wstream_kafka::records(&batch, UNPACKED_BYTES_MAX);
+                    known.extend(records.unwrap_or_default());
+                }
+            }
+            let found = known.binary_search_by_key(&at, |r| r.offset).ok();
+            let record = found.and_then(|i| known.get(i)).map(|r| r.record.clone());
+            letters.push(Letter {
+                offset: at,
+                // Only retention can have taken it in between.
+                record: record.unwrap_or_default(),
+                reason: Reason {
+                    stage: Stage::Sink,
+                    by: sink,
+                    version: None,
+                    step: None,
+                    code: refusal.code.to_owned(),
+                    message: refusal.message,
+                },
+            });
+        }
+        Ok(letters)
+    }
+}
+
+fn stopped_at(offset: Offset, reason: &Reason) -> Exit {
+    let Reason {
+        by, code, message, ..
+    } = reason;
+    Exit::failed(format!(
+        "stopped at offset {offset}: {by} failed with {code}: {message}"
+    ))
+}
+
+/// Returns when a lane has moved, or with the failure of one. Cancel-safe.
+async fn lanes_move(lanes: &mut [Lane]) -> Result<(), Exit> {
+    if lanes.is_empty() {
+        return std::future::pending().await;
+    }
+    let moves = lanes.iter_mut().map(|lane| Box::pin(lane.moved()));
+    let (moved, ..) = select_all(moves).await;
+    moved?;
+    lanes.iter_mut().for_each(Lane::note_arrivals);
+    Ok(())
+}
+
+/// Each lane's records, numbered within the record they came from.
+fn by_lane(ready: Vec<Ready>, plan: &Plan, lanes: usize) -> Vec<Vec<SinkRecord>> {
+    let mut by_lane: Vec<Vec<SinkRecord>> = Vec::with_capacity(lanes);
+    by_lane.resize_with(lanes, Vec::new);
+    if let [route] = plan.routes.as_slice()
+        && let [only] = route.as_slice()
+        && let Some(records) = by_lane.get_mut(*only)
+    {
+        records.reserve_exact(ready.len());
+    }
+    for output in ready {
+        let Some((last, others)) = plan
+            .routes
+            .get(output.route)
+            .and_then(|route| route.split_last())
+        else {
+            continue;
+        };
+        for lane in others {
+            put(&mut by_lane, *lane, &output, output.record.clone());
+        }
+        let record = output.record;
+        let output = Ready {
+            record: Record::default(),
+            ..output
+        };
+        put(&mut by_lane, *last, &output, record);
+    }
+    by_lane
+}
+
+fn put(by_lane: &mut [Vec<SinkRecord>], lane: usize, output: &Ready, record: Record) {
+    let Some(records) = by_lane.get_mut(lane) else {
+        return;
+    };
+    let n = match records.last() {
+        Some(last) if last.offset == output.offset => last.n + 1,
+        _ => 0,
+    };
+    records.push(SinkRecord {
+        offset: output.offset,
+        n,
+        partition: output.partition,
+        record,
+    });
+}

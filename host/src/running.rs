@@ -3,10 +3,14 @@
 //! Everything is a snapshot taken when asked, so that nothing here can hold back the data path.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use serde::Serialize;
+
+use crate::pipeline::PipelineStatus;
+use crate::sources::SourceStatus;
 
 /// Snapshots of a named thing.
 type Probe<T> = Arc<dyn Fn() -> T + Send + Sync>;
@@ -17,10 +21,10 @@ pub struct Running(Arc<RwLock<Parts>>);
 
 #[derive(Default)]
 struct Parts {
-    sources: BTreeMap<String, Probe<SourceView>>,
-    pipelines: BTreeMap<String, Probe<PipelineView>>,
+    sources: BTreeMap<String, Probe<SourceStatus>>,
+    pipelines: BTreeMap<String, Probe<PipelineStatus>>,
     sinks: BTreeMap<String, Probe<SinkView>>,
-    transforms: BTreeMap<String, Probe<TransformView>>,
+    steps: BTreeMap<String, Probe<TransformView>>,
     ready: bool,
     reload_error: Option<String>,
 }
@@ -28,86 +32,11 @@ struct Parts {
 /// A source as the API shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SourceView {
-    /// Its name in the file.
-    pub name: String,
-    /// Its type.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// What it reads.
-    pub path: String,
-    /// Where its records go.
-    pub topic: String,
-    /// `reading`, `following`, `waiting`, `done`, `failed` or `stopped`.
-    pub state: &'static str,
-    /// Rows put into the log by this process.
-    pub records: u64,
-    /// Rows that became dead letters.
-    pub bad_rows: u64,
-    /// Bytes read of the input.
-    pub bytes_read: u64,
-    /// Bytes of the input.
-    pub bytes_total: u64,
+    /// What it says of itself.
+    #[serde(flatten)]
+    pub status: SourceStatus,
     /// Rows put into the log per second.
     pub records_per_second: f64,
-    /// Why it failed.
-    pub error: Option<String>,
-}
-
-/// A pipeline as the API shows it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct PipelineView {
-    /// Its name in the file.
-    pub name: String,
-    /// `flowing`, `idle`, `waiting`, `failed` or `done`.
-    pub state: &'static str,
-    /// Topics it reads.
-    pub from: Vec<String>,
-    /// Its transforms in order.
-    pub transforms: Vec<StepView>,
-    /// Sinks of its default output.
-    pub to: Vec<String>,
-    /// Topics of its dead letters.
-    pub dead_letter: Vec<String>,
-    /// Records read by this process.
-    pub in_total: u64,
-    /// Records handed to sinks by this process.
-    pub out_total: u64,
-    /// Records that failed in this process.
-    pub errors_total: u64,
-    /// Records read per second.
-    pub in_per_second: f64,
-    /// Records handed to sinks per second.
-    pub out_per_second: f64,
-    /// Failed records per second.
-    pub errors_per_second: f64,
-    /// Records behind the high watermarks.
-    pub lag: i64,
-    /// Each partition's position.
-    pub partitions: Vec<PositionView>,
-    /// Why it failed.
-    pub error: Option<String>,
-}
-
-/// A step of a pipeline.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StepView {
-    /// The module's name.
-    pub module: String,
-    /// Its version, as the module states it.
-    pub version: String,
-}
-
-/// A pipeline's position in one partition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PositionView {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// The offset of the next record to deliver.
-    pub position: i64,
-    /// Records behind the high watermark.
-    pub lag: i64,
 }
 
 /// A sink as the API shows it.
@@ -149,12 +78,32 @@ pub struct TransformView {
     pub outputs: u64,
     /// Failed records by name.
     pub failures: BTreeMap<String, u64>,
+    /// Nanoseconds in its calls.
+    #[serde(skip)]
+    pub nanoseconds: u64,
     /// Nanoseconds per record, over the process' life.
     pub ns_per_record: u64,
-    /// Linear memory of its instances.
+    /// Memory of its instances.
     pub memory_bytes: u64,
     /// Instances alive.
-    pub instances: i64,
+    pub instances: u64,
+}
+
+impl TransformView {
+    /// Adds what the same module did in another step.
+    fn add(&mut self, other: Self) {
+        self.pipelines.extend(other.pipelines);
+        self.pipelines.dedup();
+        self.records += other.records;
+        self.outputs += other.outputs;
+        for (name, n) in other.failures {
+            *self.failures.entry(name).or_default() += n;
+        }
+        self.nanoseconds += other.nanoseconds;
+        self.ns_per_record = self.nanoseconds.checked_div(self.records).unwrap_or(0);
+        self.memory_bytes += other.memory_bytes;
+        self.instances += other.instances;
+    }
 }
 
 macro_rules! kind {
@@ -180,10 +129,43 @@ macro_rules! kind {
 }
 
 impl Running {
-    kind!(set_source, remove_source, sources, SourceView);
-    kind!(set_pipeline, remove_pipeline, pipelines, PipelineView);
+    kind!(set_source, remove_source, sources, SourceStatus);
+    kind!(set_pipeline, remove_pipeline, pipelines, PipelineStatus);
     kind!(set_sink, remove_sink, sinks, SinkView);
-    kind!(set_transform, remove_transform, transforms, TransformView);
+
+    /// Registers the module of a pipeline's step under a name of its own.
+    pub fn set_transform(
+        &self,
+        name: &str,
+        probe: impl Fn() -> TransformView + Send + Sync + 'static,
+    ) {
+        self.0
+            .write()
+            .steps
+            .insert(name.to_owned(), Arc::new(probe));
+    }
+
+    /// Forgets the steps whose names begin with `prefix`.
+    pub fn remove_transforms(&self, prefix: &str) {
+        self.0
+            .write()
+            .steps
+            .retain(|name, _| !name.starts_with(prefix));
+    }
+
+    /// Snapshots of all modules, those of one name and digest together.
+    #[must_use]
+    pub fn transforms(&self) -> Vec<TransformView> {
+        let mut merged: BTreeMap<(String, String), TransformView> = BTreeMap::new();
+        let probes: Vec<_> = self.0.read().steps.values().cloned().collect();
+        for step in probes.iter().map(|probe| probe()) {
+            match merged.entry((step.name.clone(), step.sha256.clone())) {
+                Entry::Vacant(entry) => drop(entry.insert(step)),
+                Entry::Occupied(mut entry) => entry.get_mut().add(step),
+            }
+        }
+        merged.into_values().collect()
+    }
 
     /// Says that everything in the file has started.
     pub fn set_ready(&self, ready: bool) {

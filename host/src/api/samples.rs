@@ -26,6 +26,7 @@ fn sample(
 pub(super) async fn collect(state: &ApiState) -> Vec<Sample> {
     let mut out = Vec::new();
     topics(state, &mut out);
+    transforms(state, &mut out);
     for index in state.search.list("*").await.unwrap_or_default() {
         let l: &[(&'static str, &str)] = &[("index", &index.name)];
         sample(
@@ -151,6 +152,64 @@ fn topics(state: &ApiState, out: &mut Vec<Sample>) {
                 "Records between a group's position and the end.",
                 l,
                 lag.lag.max(0).cast_unsigned(),
+            );
+        }
+    }
+}
+
+fn transforms(state: &ApiState, out: &mut Vec<Sample>) {
+    for t in state.running.transforms() {
+        let l: &[(&'static str, &str)] = &[("transform", &t.name)];
+        let counter = Kind::Counter;
+        sample(
+            out,
+            counter,
+            "wstream_transform_records_total",
+            "Records given to the module.",
+            l,
+            t.records,
+        );
+        sample(
+            out,
+            counter,
+            "wstream_transform_outputs_total",
+            "Outputs taken from the module.",
+            l,
+            t.outputs,
+        );
+        sample(
+            out,
+            counter,
+            "wstream_transform_nanoseconds_total",
+            "Nanoseconds in the module's calls.",
+            l,
+            t.nanoseconds,
+        );
+        sample(
+            out,
+            Kind::Gauge,
+            "wstream_transform_memory_bytes",
+            "Memory of the module's instances.",
+            l,
+            t.memory_bytes,
+        );
+        sample(
+            out,
+            Kind::Gauge,
+            "wstream_transform_instances",
+            "Instances of the module alive.",
+            l,
+            t.instances,
+        );
+        for (code, n) in &t.failures {
+            let l: &[(&'static str, &str)] = &[("transform", &t.name), ("code", code)];
+            sample(
+                out,
+                counter,
+                "wstream_transform_failures_total",
+                "Records that failed in the module.",
+                l,
+                *n,
             );
         }
     }

@@ -10,6 +10,8 @@ use wstream_log::SetAside;
 
 use super::{ApiState, topics};
 use crate::http::ApiError;
+use crate::pipeline::PipelineStatus;
+use crate::running::{SinkView, SourceView, TransformView};
 
 /// The node as the API shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -65,10 +67,10 @@ fn resident_bytes() -> u64 {
 pub(super) struct Stats {
     node: NodeView,
     topics: Vec<topics::TopicView>,
-    pipelines: Vec<crate::running::PipelineView>,
-    sources: Vec<crate::running::SourceView>,
-    sinks: Vec<crate::running::SinkView>,
-    transforms: Vec<crate::running::TransformView>,
+    pipelines: Vec<PipelineStatus>,
+    sources: Vec<SourceView>,
+    sinks: Vec<SinkView>,
+    transforms: Vec<TransformView>,
     dlq: Vec<DeadLetterView>,
 }
 
@@ -78,7 +80,7 @@ impl Stats {
             node: node_view(state),
             topics: topics::views(state),
             pipelines: state.running.pipelines(),
-            sources: state.running.sources(),
+            sources: source_views(state),
             sinks: state.running.sinks(),
             transforms: state.running.transforms(),
             dlq: dead_letter_views(state),
@@ -100,6 +102,19 @@ impl Stats {
     }
 }
 
+fn source_views(state: &ApiState) -> Vec<SourceView> {
+    let sources = state.running.sources().into_iter();
+    sources
+        .map(|status| {
+            let name = format!("source_records/{}", status.name);
+            SourceView {
+                status,
+                records_per_second: state.rates.rate(&name),
+            }
+        })
+        .collect()
+}
+
 /// A dead-letter topic as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct DeadLetterView {
@@ -112,7 +127,7 @@ fn dead_letter_views(state: &ApiState) -> Vec<DeadLetterView> {
     let named = |t: &str| {
         pipelines
             .iter()
-            .any(|p| p.dead_letter.iter().any(|d| d == t))
+            .any(|p| p.dead_letter.iter().any(|d| d.as_str() == t))
     };
     let mut out = Vec::new();
     for info in state.log.topics() {
@@ -161,7 +176,7 @@ pub(super) async fn pipeline(
 
 /// `GET /sources`
 pub(super) async fn sources(State(state): State<ApiState>) -> Json<Value> {
-    Json(json!({"sources": state.running.sources()}))
+    Json(json!({"sources": source_views(&state)}))
 }
 
 /// `GET /sinks`

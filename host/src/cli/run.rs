@@ -9,8 +9,10 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, LoadOptions};
-use crate::node::RunOptions;
+use wstream_log::Durability;
+
+use crate::node::{self, RunOptions};
+use crate::units::Size;
 
 /// The file that is run when none is named.
 const FILE_DEFAULT: &str = "wstream.toml";
@@ -78,6 +80,14 @@ pub(super) struct RunArgs {
     /// What an acknowledged record survives.
     #[arg(long, value_enum, env = "WSTREAM_DURABILITY", default_value_t = DurabilityArg::Process)]
     durability: DurabilityArg,
+    /// Appends are refused while the data directory's file system has less room than this.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "WSTREAM_DISK_FREE_MIN",
+        default_value = "512MiB"
+    )]
+    disk_free_min: Size,
     /// How log lines look.
     #[arg(long, value_enum, env = "WSTREAM_LOG_FORMAT", default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -107,6 +117,15 @@ enum LogFormat {
     Json,
 }
 
+impl From<DurabilityArg> for Durability {
+    fn from(arg: DurabilityArg) -> Self {
+        match arg {
+            DurabilityArg::Process => Self::Process,
+            DurabilityArg::Disk => Self::Disk,
+        }
+    }
+}
+
 pub(super) async fn execute(args: RunArgs) -> anyhow::Result<()> {
     log_to_stderr(&args)?;
     let present = || Some(PathBuf::from(FILE_DEFAULT)).filter(|file| file.exists());
@@ -120,12 +139,10 @@ pub(super) async fn execute(args: RunArgs) -> anyhow::Result<()> {
         watch: args.watch,
         once: args.once,
         fail_on_dead_letter: args.fail_on_dead_letter,
+        durability: args.durability.into(),
+        disk_free_min: args.disk_free_min.0,
     };
-    match &options.file {
-        Some(file) => config::load(file, LoadOptions { once: options.once }).map(drop)?,
-        None => {}
-    }
-    anyhow::bail!("this build has no node")
+    Ok(node::run(options).await?)
 }
 
 /// Log lines go to standard error, so that a stdout sink has standard output for itself.

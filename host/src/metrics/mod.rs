@@ -24,7 +24,6 @@ pub struct Metrics(Arc<Families>);
 struct Families {
     sources: Mutex<BTreeMap<String, Arc<SourceMetrics>>>,
     pipelines: Mutex<BTreeMap<String, Arc<PipelineMetrics>>>,
-    transforms: Mutex<BTreeMap<String, Arc<TransformMetrics>>>,
     sinks: Mutex<BTreeMap<String, Arc<SinkMetrics>>>,
     requests: Mutex<BTreeMap<(String, u16), Arc<RequestMetrics>>>,
 }
@@ -65,25 +64,6 @@ pub struct PipelineMetrics {
     pub batch_seconds: Histogram,
     /// Seconds from a record's timestamp to its sinks having it durable.
     pub delivery_seconds: Histogram,
-}
-
-/// What one module did in all pipelines.
-#[derive(Debug, Default)]
-pub struct TransformMetrics {
-    /// Records given to it.
-    pub records: Counter,
-    /// Outputs taken from it.
-    pub outputs: Counter,
-    /// Failed records by the failure's name.
-    pub failures: ByCode,
-    /// Nanoseconds its calls took.
-    pub nanoseconds: Counter,
-    /// Bytes of linear memory of all its instances.
-    pub memory_bytes: Gauge,
-    /// Instances alive.
-    pub instances: Gauge,
-    /// Seconds of one call.
-    pub call_seconds: Histogram,
 }
 
 /// What one sink did.
@@ -172,12 +152,6 @@ impl Metrics {
     #[must_use]
     pub fn pipeline(&self, name: &str) -> Arc<PipelineMetrics> {
         family(&self.0.pipelines, name.to_owned())
-    }
-
-    /// The family of a transform.
-    #[must_use]
-    pub fn transform(&self, name: &str) -> Arc<TransformMetrics> {
-        family(&self.0.transforms, name.to_owned())
     }
 
     /// The family of a sink.

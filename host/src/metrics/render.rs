@@ -10,7 +10,6 @@ impl Metrics {
         let mut out = TextWriter::new();
         self.render_sources(&mut out);
         self.render_pipelines(&mut out);
-        self.render_transforms(&mut out);
         self.render_sinks(&mut out);
         self.render_requests(&mut out);
         samples.iter().for_each(|s| out.sample(s));
@@ -109,57 +108,6 @@ impl Metrics {
                 out.counter(
                     "wstream_pipeline_dead_letters_total",
                     "Records that became dead letters.",
-                    l,
-                    n,
-                );
-            }
-        }
-    }
-
-    fn render_transforms(&self, out: &mut TextWriter) {
-        for (name, m) in all(&self.0.transforms) {
-            let l: &[(&str, &str)] = &[("transform", &name)];
-            out.counter(
-                "wstream_transform_records_total",
-                "Records given to the module.",
-                l,
-                m.records.get(),
-            );
-            out.counter(
-                "wstream_transform_outputs_total",
-                "Outputs taken from the module.",
-                l,
-                m.outputs.get(),
-            );
-            out.counter(
-                "wstream_transform_nanoseconds_total",
-                "Nanoseconds spent in the module's calls.",
-                l,
-                m.nanoseconds.get(),
-            );
-            out.gauge(
-                "wstream_transform_memory_bytes",
-                "Linear memory of the module's instances.",
-                l,
-                m.memory_bytes.get(),
-            );
-            out.gauge(
-                "wstream_transform_instances",
-                "Instances of the module alive.",
-                l,
-                m.instances.get(),
-            );
-            out.histogram(
-                "wstream_transform_call_seconds",
-                "Seconds of one call.",
-                l,
-                &m.call_seconds,
-            );
-            for (code, n) in m.failures.snapshot() {
-                let l = &[("transform", name.as_str()), ("code", code.as_str())];
-                out.counter(
-                    "wstream_transform_failures_total",
-                    "Records that failed in the module.",
                     l,
                     n,
                 );

@@ -1,0 +1,168 @@
+//! What a node opens before anything runs, in order: addresses, data directory, log, positions,
+//! index, guests, dashboards.
+//!
+//! Addresses are bound first, so that a port in use is told before any file is touched.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use tracing::{info, warn};
+use wstream_log::{DataDir, Durability, Log, LogConfig};
+use wstream_record::Clock;
+use wstream_search::{Search, SearchConfig};
+use wstream_transform::{Runtime, RuntimeConfig};
+
+use super::RunOptions;
+use crate::api::{self, ApiState, NodeFacts, Rates};
+use crate::dashboard::{self, Dashboards, Live};
+use crate::elastic;
+use crate::groups::Offsets;
+use crate::http::Listener;
+use crate::http_guard;
+use crate::metrics::Metrics;
+use crate::running::Running;
+use crate::shutdown::Shutdown;
+
+/// Everything that is open; parts share it.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) log: Log,
+    pub(super) offsets: Offsets,
+    pub(super) search: Search,
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) dashboards: Dashboards,
+    pub(super) metrics: Metrics,
+    pub(super) running: Running,
+    pub(super) clock: Clock,
+    /// Sources and pipelines.
+    pub(super) work: Shutdown,
+    /// Listeners and event streams.
+    pub(super) serving: Shutdown,
+    pub(super) facts: Arc<NodeFacts>,
+    /// Held so that no second node uses the directory.
+    _data: DataDir,
+}
+
+/// The two listeners, bound and not yet served.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    http: Listener,
+    search: Listener,
+}
+
+impl Core {
+    /// Opens everything.
+    ///
+    /// # Errors
+    /// An address, the data directory or a store cannot be had.
+    pub(super) async fn open(options: &RunOptions) -> anyhow::Result<(Self, Listeners)> {
+        let clock = Clock::system();
+        let started = clock.monotonic();
+        let open = options.insecure || options.http_token.is_some();
+        let http = Listener::bind(options.http, "--http", open).await?;
+        // The search listener has no token, so only --insecure opens it to other machines.
+        let search_listener = Listener::bind(options.search, "--search", options.insecure).await?;
+        let data = DataDir::open(&options.data)?;
+        let dir = data.path().to_owned();
+        let log_config = LogConfig {
+            dir: dir.clone(),
+            durability: options.durability,
+            disk_free_min: options.disk_free_min,
+            ..LogConfig::default()
+        };
+        let log = Log::open(log_config, clock.clone())
+            .await
+            .context("cannot open the log")?;
+        for aside in log.set_aside() {
+            warn!(
+                partition = %aside.partition, first = %aside.first, next = %aside.next,
+                kept_at = %aside.kept_at.display(), reason = %aside.reason,
+                "a segment did not open and is set aside; the rest is served"
+            );
+        }
+        let offsets = Offsets::open(&log, clock.clone()).await?;
+        let search = open_search(dir.join("search"), clock.clone()).await?;
+        let runtime = Runtime::new(RuntimeConfig {
+            cache_dir: Some(dir.join("compiled")),
+            clock: clock.clone(),
+            ..RuntimeConfig::default()
+        })?;
+        let facts = NodeFacts {
+            http: http.address(),
+            search: search_listener.address(),
+            data_dir: dir,
+            durability: match options.durability {
+                Durability::Process => "process",
+                Durability::Disk => "disk",
+            },
+            token: options.http_token.clone(),
+            started,
+        };
+        let core = Self {
+            log,
+            offsets,
+            search,
+            runtime,
+            dashboards: Dashboards::new(),
+            metrics: Metrics::new(),
+            running: Running::default(),
+            clock,
+            work: Shutdown::new(),
+            serving: Shutdown::new(),
+            facts: Arc::new(facts),
+            _data: data,
+        };
+        Ok((
+            core,
+            Listeners {
+                http,
+                search: search_listener,
+            },
+        ))
+    }
+
+    /// Serves both listeners until `serving` is asked to stop.
+    pub(super) fn serve(&self, listeners: Listeners) {
+        let state = ApiState {
+            log: self.log.clone(),
+            search: self.search.clone(),
+            offsets: self.offsets.clone(),
+            running: self.running.clone(),
+            metrics: self.metrics.clone(),
+            rates: Rates::default(),
+            clock: self.clock.clone(),
+            shutdown: self.serving.clone(),
+            node: Arc::clone(&self.facts),
+            turns: Arc::default(),
+        };
+        let live = Live::new(self.search.clone(), self.serving.clone());
+        let pages = dashboard::router(self.dashboards.clone(), live, self.serving.clone());
+        let page = self.guarded(api::router(state.clone()).merge(pages));
+        let elastic = self.guarded(elastic::router(self.search.clone()));
+        self.serving.spawn(api::take_rates(state));
+        self.serving
+            .spawn(listeners.http.serve(page, self.serving.clone()));
+        self.serving
+            .spawn(listeners.search.serve(elastic, self.serving.clone()));
+    }
+
+    /// Refuses changes from foreign pages.
+    fn guarded(&self, router: Router) -> Router {
+        router.layer(axum::middleware::from_fn(http_guard::refuse_foreign))
+    }
+
+    /// Closes the stores; everything that writes has stopped.
+    pub(super) async fn close(&self) {
+        self.search.close().await;
+        self.log.close().await;
+        info!("closed");
+    }
+}
+
+async fn open_search(dir: PathBuf, clock: Clock) -> anyhow::Result<Search> {
+    let open = move || Search::open(dir, SearchConfig::default(), clock);
+    let opened = tokio::task::spawn_blocking(open).await?;
+    opened.context("cannot open the search index")
+}

@@ -14,6 +14,7 @@ mod run;
 mod search;
 mod time;
 mod topic;
+mod transform;
 
 use std::process::ExitCode;
 
@@ -63,6 +64,8 @@ enum Command {
     Consume(consume::ConsumeArgs),
     /// Search an index.
     Search(search::SearchArgs),
+    /// Make, build, test and look at transforms; none of it needs a node.
+    Transform(transform::TransformArgs),
     /// Print the completion script of a shell.
     Completion(completion::CompletionArgs),
 }
@@ -78,6 +81,7 @@ impl Cli {
             Command::Produce(args) => produce::execute(args).await,
             Command::Consume(args) => consume::execute(args, &mut output).await,
             Command::Search(args) => search::execute(args, &mut output).await,
+            Command::Transform(args) => transform::execute(args, &mut output).await,
             Command::Completion(args) => completion::execute(&args, &mut output),
         };
         let result = result.and_then(|()| Ok(output.flush()?));

@@ -98,6 +98,11 @@ impl JsonRecord {
     /// # Errors
     /// The text is not JSON of this form.
     pub fn parse(text: &str) -> Result<Self, JsonRecordError> {
+        // serde would take a list for the fields in their order.
+        if !text.trim_start().starts_with('{') {
+            let error = <serde_json::Error as serde::de::Error>::custom("expected an object");
+            return Err(error.into());
+        }
         let form: Form<'_> = serde_json::from_str(text)?;
         let key = one_of(
             "key, key_base64",
@@ -269,6 +274,7 @@ mod tests {
             (r#"{"key_base64":"?"}"#, "key_base64 is not base64"),
             (r#"{"topic":"a b"}"#, "cannot name a topic"),
             ("[", "not a record in JSON"),
+            ("[]", "not a record in JSON: expected an object"),
         ];
         for (text, message) in rows {
             let error = JsonRecord::parse(text).unwrap_err().to_string();

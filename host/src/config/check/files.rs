@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Checker;
+use wstream_transform::inspect;
+
+use super::{Checker, table_key};
 use crate::config::{dashboard_file, nearest};
 use crate::pipeline::StepConfig;
 use crate::sources::SourceConfig;
@@ -39,7 +41,7 @@ impl Checker<'_> {
         false
     }
 
-    /// A step's module must be there and be a module.
+    /// A step's module must be there and be a module, and each of its outputs must go somewhere.
     pub(super) fn module(&mut self, place: &[&str], step: &StepConfig) {
         let path = Path::new(&step.module);
         let named = [place, &["module"]].concat();
@@ -55,7 +57,52 @@ impl Checker<'_> {
                 format!("build it with `scripts/guests.sh {name}`"),
             );
         }
-        self.file_exists(&named, path);
+        if !self.file_exists(&named, path) {
+            return;
+        }
+        let read = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"));
+        match read.and_then(|bytes| inspect(&bytes).map_err(|error| error.to_string())) {
+            Ok(module) => self.outputs(place, step, &module.metadata.outputs),
+            Err(wrong) => {
+                let hint = "build it with `wstream transform build`, and look at it with `wstream transform show`";
+                self.report(
+                    &named,
+                    format!("{}: {wrong}", path.display()),
+                    hint.to_owned(),
+                );
+            }
+        }
+    }
+
+    /// The first output goes on; each further one must be routed, and nothing else can be.
+    fn outputs(&mut self, place: &[&str], step: &StepConfig, outputs: &[String]) {
+        let further = outputs.get(1..).unwrap_or_default();
+        for output in further
+            .iter()
+            .filter(|output| !step.outputs.contains_key(*output))
+        {
+            let message = format!("output \"{output}\" of {} goes nowhere", step.module);
+            let hint = format!(
+                "add outputs = {{ {} = [\"a-sink\"] }} to the step",
+                table_key(output)
+            );
+            self.report(&[place, &["module"]].concat(), message, hint);
+        }
+        for output in step
+            .outputs
+            .keys()
+            .filter(|output| !further.contains(output))
+        {
+            let message = format!("{} has no further output \"{output}\"", step.module);
+            let hint = match nearest(output, further.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None if further.is_empty() => {
+                    "it has only the output that goes on: remove this".to_owned()
+                }
+                None => format!("its further outputs: {}", further.join(", ")),
+            };
+            self.report(&[place, &["outputs", output]].concat(), message, hint);
+        }
     }
 
     /// A dashboard's file must be there and be JSON.
@@ -75,7 +122,7 @@ impl Checker<'_> {
                 .map_err(|error| format!("is not a JSON object: {error}"))
         });
         if let Err(wrong) = parsed {
-            self.report(&place, format!("{} {wrong}", path.display()), None);
+            self.report(&place, format!("{}: {wrong}", path.display()), None);
         }
     }
 }

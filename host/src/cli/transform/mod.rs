@@ -1,0 +1,121 @@
+//! `wstream transform`: a module's life before it meets a node. None of it needs one.
+
+mod build;
+mod cases;
+mod new;
+mod show;
+mod test;
+mod toolchain;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use clap::{Args, Subcommand};
+use serde_json::value::RawValue;
+use wstream_transform::{Limits, Module, Runtime, RuntimeConfig};
+
+use super::output::Output;
+use crate::units::{Period, Size};
+
+const EXAMPLES: &str = "\
+Examples:
+  wstream transform new shout                 make a transform in Rust in ./shout
+  wstream transform build shout               compile it to shout/dist/shout.wasm
+  wstream transform test shout/dist/shout.wasm --cases shout/cases.jsonl
+  wstream transform show shout/dist/shout.wasm";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct TransformArgs {
+    #[command(subcommand)]
+    command: TransformCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TransformCommand {
+    /// Make a new transform in Rust: one page, with its cases.
+    New(new::NewArgs),
+    /// Compile a transform to a module that says what it is.
+    Build(build::BuildArgs),
+    /// Run cases or records through a module.
+    Test(test::TestArgs),
+    /// Show what a module says of itself.
+    Show(show::ShowArgs),
+}
+
+pub(super) async fn execute(args: TransformArgs, output: &mut Output) -> anyhow::Result<()> {
+    match args.command {
+        TransformCommand::New(args) => new::execute(&args, output),
+        TransformCommand::Build(args) => build::execute(&args, output),
+        TransformCommand::Test(args) => test::execute(args, output).await,
+        TransformCommand::Show(args) => show::execute(&args, output),
+    }
+}
+
+/// What a record may cost, as in a pipeline's `limits`.
+#[derive(Debug, Args)]
+struct LimitArgs {
+    /// Longest time for one record.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "1s",
+        help_heading = "Limits"
+    )]
+    time_per_record: Period,
+    /// Largest memory of the instance.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "64MiB",
+        help_heading = "Limits"
+    )]
+    memory: Size,
+    /// Most output of one record.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "8MiB",
+        help_heading = "Limits"
+    )]
+    output_per_record: Size,
+}
+
+impl From<&LimitArgs> for Limits {
+    fn from(args: &LimitArgs) -> Self {
+        Self {
+            record_time: args.time_per_record.0,
+            memory: args.memory.0,
+            output_bytes: args.output_per_record.0,
+            ..Self::default()
+        }
+    }
+}
+
+/// Compiles a module from a file.
+async fn compile(path: &Path) -> anyhow::Result<Module> {
+    let bytes = read(path)?;
+    let runtime: Arc<Runtime> = Runtime::new(RuntimeConfig::default())?;
+    let module = runtime.compile(Bytes::from(bytes)).await;
+    module.with_context(|| path.display().to_string())
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// A configuration: JSON itself, or a file of it.
+fn config(argument: Option<&str>) -> anyhow::Result<Box<RawValue>> {
+    let text = match argument {
+        None => "{}".to_owned(),
+        Some(text) if text.trim_start().starts_with('{') => text.to_owned(),
+        Some(file) => {
+            let path = PathBuf::from(file);
+            std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?
+        }
+    };
+    serde_json::from_str(&text).context("--config is not JSON")
+}

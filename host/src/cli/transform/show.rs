@@ -1,0 +1,79 @@
+//! `wstream transform show`: what a module says of itself.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use wstream_transform::{Inspection, inspect};
+
+use crate::cli::output::{Output, bytes};
+
+const EXAMPLES: &str = "\
+Examples:
+  wstream transform show transforms/dist/netflix-titles.wasm
+  wstream transform show transforms/dist/filter.wasm --json | jq .metadata.config";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ShowArgs {
+    /// The module.
+    file: PathBuf,
+    /// Print it as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn execute(args: &ShowArgs, output: &mut Output) -> anyhow::Result<()> {
+    let module = super::read(&args.file)?;
+    let said = inspect(&module).with_context(|| args.file.display().to_string())?;
+    let digest: String = Sha256::digest(&module)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    if args.json {
+        let mut all = serde_json::to_value(&said)?;
+        all["sha256"] = json!(digest);
+        all["size"] = json!(module.len());
+        return Ok(output.line(&serde_json::to_string_pretty(&all)?)?);
+    }
+    for (name, value) in lines(&said, &digest, module.len() as u64) {
+        output.line(&format!("{name:<12} {value}"))?;
+    }
+    if let Some(schema) = &said.metadata.config_schema {
+        let schema: serde_json::Value = serde_json::from_str(schema.get())?;
+        output.line(&format!(
+            "configuration:\n{}",
+            serde_json::to_string_pretty(&schema)?
+        ))?;
+    }
+    Ok(())
+}
+
+fn lines(said: &Inspection, digest: &str, size: u64) -> Vec<(&'static str, String)> {
+    let metadata = &said.metadata;
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let outputs = if metadata.outputs.is_empty() {
+        "default".to_owned()
+    } else {
+        metadata.outputs.join(", ")
+    };
+    let blame = if said.cursor {
+        "at once: it exports wstream_cursor"
+    } else {
+        "by replaying one record at a time"
+    };
+    vec![
+        ("name", or_dash(&metadata.name)),
+        ("version", or_dash(&metadata.version)),
+        ("description", or_dash(&metadata.description)),
+        ("abi", said.kind.to_owned()),
+        ("outputs", outputs),
+        ("size", bytes(size)),
+        ("sha256", digest.to_owned()),
+        ("blame", blame.to_owned()),
+        ("exports", said.exports.join(", ")),
+        ("imports", said.imports.join(", ")),
+    ]
+}

@@ -6,8 +6,8 @@
 //! after the other; with `--durability disk` it calls fdatasync whenever as many batches are
 //! written as the log's producers keep in flight, else once at the end. Log and file take turns,
 //! and the round with the median rate is reported. CPU seconds are those of the whole process.
-//! The batches of a round lie ready in memory before it starts, for log and file alike: making
-//! them is not measured, fetching them from memory is. So a round needs its bytes in memory.
+//! Each batch has bytes of its own, copied just before it is appended or written: what a producer
+//! hands over was made a moment ago. Log and file pay for that copy alike.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -226,12 +226,12 @@ impl Load {
         for number in (0..self.options.partitions).map(PartitionId) {
             let name = TopicPartition::new(topic.clone(), number);
             let partition = log.partition(&name).context("the topic was created")?;
-            producers.push((partition, self.make_ready()));
+            producers.push(partition);
         }
         let mut started = Meter::start(&self.clock);
         let producers: Vec<_> = producers
             .into_iter()
-            .map(|(partition, ready)| tokio::spawn(self.clone().produce(partition, ready)))
+            .map(|partition| tokio::spawn(self.clone().produce(partition)))
             .collect();
         for producer in producers {
             started.latencies.extend(producer.await??);
@@ -241,28 +241,22 @@ impl Load {
         Ok(measured)
     }
 
-    /// The batches of one producer, each with bytes of its own.
-    fn make_ready(&self) -> Vec<RecordBatch> {
-        let copy = |_| {
-            let bytes = Bytes::from(self.batch.bytes().to_vec());
-            RecordBatch::parse_trusted(bytes).expect("it is a copy of a batch")
-        };
-        (0..self.per_partition).map(copy).collect()
+    /// A batch with bytes of its own.
+    fn fresh_batch(&self) -> RecordBatch {
+        let bytes = Bytes::from(self.batch.bytes().to_vec());
+        RecordBatch::parse_trusted(bytes).expect("it is a copy of a batch")
     }
 
-    async fn produce(
-        self,
-        partition: Partition,
-        ready: Vec<RecordBatch>,
-    ) -> anyhow::Result<Vec<Duration>> {
+    async fn produce(self, partition: Partition) -> anyhow::Result<Vec<Duration>> {
         let mut waiting = VecDeque::new();
         let mut latencies = Vec::new();
-        for batch in ready {
+        for _ in 0..self.per_partition {
             if waiting.len() == self.options.in_flight
                 && let Some((sent, ticket)) = waiting.pop_front()
             {
                 self.acknowledged(sent, ticket, &mut latencies).await?;
             }
+            let batch = self.fresh_batch();
             let sent = self.clock.monotonic();
             waiting.push_back((sent, partition.submit(batch).await?));
         }
@@ -285,16 +279,14 @@ impl Load {
 
     fn measure_file(&self, path: &Path) -> anyhow::Result<Measured> {
         let mut file = File::create(path)?;
-        let ready: Vec<RecordBatch> = (0..self.partitions)
-            .flat_map(|_| self.make_ready())
-            .collect();
         let mut meter = Meter::start(&self.clock);
         let disk = self.options.durability == BenchDurability::Disk;
         let group = self.options.in_flight * self.partitions;
-        for (number, batch) in (1..).zip(&ready) {
+        for number in 1..=self.batches() {
+            let batch = self.fresh_batch();
             let sent = self.clock.monotonic();
             file.write_all(batch.bytes())?;
-            if disk && number % group == 0 {
+            if disk && number % group as u64 == 0 {
                 file.sync_data()?;
             }
             let took = self.clock.monotonic().saturating_sub(sent);

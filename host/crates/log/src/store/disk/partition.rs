@@ -68,6 +68,15 @@ struct Newest {
     unsynced: bool,
 }
 
+impl Newest {
+    /// A segment that was closed before the newest one was kept aside.
+    const DONE: Self = Self {
+        rolled: true,
+        sealed: true,
+        unsynced: false,
+    };
+}
+
 /// What `segment.json` holds.
 #[derive(Debug, Serialize, Deserialize)]
 struct Sealed<'a> {
@@ -177,6 +186,8 @@ impl DiskPartition {
         before: &Summary,
     ) -> Result<(Arc<Segment>, u64), StoreError> {
         let bytes_max = self.config.lock().segment_bytes_effective().0;
+        let base = batches.first().map(|b| b.header().base_offset);
+        let base = base.unwrap_or_default();
         let newest = self.segments.read().last().cloned();
         if let Some(segment) = newest {
             let extent = segment.extent();
@@ -185,16 +196,22 @@ impl DiskPartition {
             let room = bytes_max.saturating_sub(extent.bytes);
             let trees_left = TREES_MAX.saturating_sub(extent.trees);
             let room = room.min((trees_left * TREE_BYTES_MIN) as u64);
-            if !state.rolled && (room >= first as u64 || extent.bytes == 0) {
+            // A segment kept aside leaves a gap before this offset, and no segment has gaps.
+            let follows = extent.next == base && !state.rolled;
+            if follows && (room >= first as u64 || extent.bytes == 0) {
                 if state.sealed {
                     self.unseal(&segment)?;
                 }
                 return Ok((segment, room));
             }
-            self.roll(before)?;
+            if extent.bytes > 0 {
+                self.roll(before)?;
+            } else {
+                self.segments.write().pop();
+                segment.close();
+                remove_dir(segment.dir())?;
+            }
         }
-        let base = batches.first().map(|b| b.header().base_offset);
-        let base = base.unwrap_or_default();
         let dir = segment_dir(&self.dir, base);
         fs::create_dir_all(&dir).map_err(|e| failed("create", &dir, &e))?;
         let segment = Segment::new(dir, base, Extent::empty(base, self.node.clock.now()));
@@ -229,6 +246,9 @@ impl DiskPartition {
             return Ok(());
         };
         segments.remove(place);
+        if place == segments.len() {
+            *self.newest.lock() = Newest::DONE;
+        }
         drop(segments);
         segment.close();
         let (dir, base, next) = (segment.dir(), segment.base(), segment.extent().next);
@@ -294,8 +314,12 @@ impl PartitionStore for DiskPartition {
             let next_base = bases.get(place + 1).copied();
             segments.extend(self.load(base, next_base, &mut summary)?);
         }
+        let last = segments.last().map(|s: &Arc<Segment>| s.base());
+        if last != bases.last().copied() {
+            *self.newest.lock() = Newest::DONE;
+        }
         let limits = *self.limits.lock();
-        let first = segments.first().map(|s: &Arc<Segment>| s.base());
+        let first = segments.first().map(|s| s.base());
         let end = segments.last().map_or(Offset(0), |s| s.extent().next);
         let end = end.max(limits.end).max(limits.start);
         let start = first.unwrap_or(end).max(limits.start);
@@ -324,7 +348,7 @@ impl PartitionStore for DiskPartition {
             let count = rest.iter().take_while(fits).count().max(1);
             let (now, later) = rest.split_at(count);
             let durability = self.node.durability;
-            let written = segment.append(&self.node.slots, now, durability);
+            let written = segment.append(&self.node.slots, now, &before, durability);
             written.map_err(|fault| fault.into_error(segment.dir()))?;
             if durability == Durability::Disk && self.newest.lock().unsynced {
                 sync_new_segment(segment.dir())?;

@@ -5,13 +5,16 @@
 //! of it, so a tree takes no more values once it holds 8 of them and 64 KiB; each byte is then
 //! written once. The trees' names are their first keys: in order they are the index by offset.
 //! The tree `time` holds, for each of them, the largest timestamp before it: the index by time.
+//! The tree `summary` holds what was derived from all batches up to some offset, so that a start
+//! after a kill replays the last trees only.
 //! A value is there for readers when the log says so, not before: they name an end.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -30,8 +33,15 @@ use crate::summary::{Found, Summary};
 /// Values and bytes at which a tree takes no more.
 const TREE_VALUES: usize = 8;
 const TREE_BYTES: usize = 64 << 10;
+/// Trees between two summaries.
+const TREES_BETWEEN_SUMMARIES: usize = 32;
+/// A larger summary is left out, and the replay is longer: values must stay small in a tree that
+/// is written again and again.
+const SUMMARY_BYTES_MAX: usize = 8 << 10;
 /// The tree of times.
 const TIME_TREE: &str = "time";
+/// The tree of the summary, and its only key.
+const SUMMARY_TREE: &str = "summary";
 
 /// What is known of a segment without opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +78,16 @@ struct Database {
     trees: RwLock<Vec<Key>>,
     /// The tree that is written to.
     last: Mutex<Option<LastTree>>,
+    summary: sled::Tree,
+    /// How many trees the stored summary covers.
+    summarized: AtomicUsize,
+}
+
+/// What the tree `summary` holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Progress<'a> {
+    extent: Extent,
+    summary: Cow<'a, Summary>,
 }
 
 #[derive(Debug)]
@@ -107,16 +127,19 @@ impl Segment {
         self.last_used.load(Ordering::Relaxed)
     }
 
-    /// Writes batches, which follow the last one, and flushes. On `Ok` they survive a kill, with
+    /// Writes batches, which follow the last one, and flushes; `before` is derived from all
+    /// earlier ones. On `Ok` they survive a kill, with
     /// `Durability::Disk` a power cut.
     pub(super) fn append(
         self: &Arc<Self>,
         slots: &OpenSlots,
         batches: &[RecordBatch],
+        before: &Summary,
         durability: Durability,
     ) -> Result<(), Fault> {
         let mut extent = self.extent();
         self.with_database(slots, |database| {
+            database.summarize(&extent, before, &self.dir)?;
             database.insert(batches, &mut extent, &self.dir)?;
             let flushed = database.db.flush();
             flushed.map_err(|e| database::judge(&self.dir, &e))?;
@@ -178,8 +201,8 @@ impl Segment {
         Ok(found)
     }
 
-    /// Reads everything, adds it to `summary`, removes an incomplete last batch, and takes note
-    /// of what the segment holds.
+    /// Reads what came after the stored summary, or everything, adds it to `summary`, removes an
+    /// incomplete last batch, and takes note of what the segment holds.
     pub(super) fn replay(
         self: &Arc<Self>,
         slots: &OpenSlots,
@@ -188,6 +211,12 @@ impl Segment {
         let begun = self.extent().begun;
         let mut extent = Extent::empty(self.base, begun);
         self.with_database(slots, |database| {
+            let progress = database.progress(&self.dir)?;
+            if let Some(progress) = progress {
+                extent = progress.extent;
+                *summary = progress.summary.into_owned();
+            }
+            let start = Key::whole(extent.next);
             let mut look = |batch: RecordBatch| {
                 let header = *batch.header();
                 let corrupt = |source| StoreError::Corrupt {
@@ -204,7 +233,8 @@ impl Segment {
                 summary.note(&header);
                 Ok(ControlFlow::Continue(()))
             };
-            let _all = database.look(None, Offset(i64::MAX), &self.dir, &mut look)?;
+            let end = Offset(i64::MAX);
+            let _all = database.look(Some(start), end, &self.dir, &mut look)?;
             database.remove_from(extent.next, &self.dir)?;
             extent.trees = database.trees.read().len();
             Ok(())
@@ -280,6 +310,8 @@ impl Database {
         let file = file.map_err(|e| Fault::Failed(failed("open", dir, &e)))?;
         let time = db.open_tree(TIME_TREE);
         let time = time.map_err(|e| database::judge(dir, &e))?;
+        let summary = db.open_tree(SUMMARY_TREE);
+        let summary = summary.map_err(|e| database::judge(dir, &e))?;
         let names = db.tree_names();
         let mut trees: Vec<Key> = names.iter().filter_map(|n| Key::from_bytes(n)).collect();
         trees.sort_unstable();
@@ -289,7 +321,37 @@ impl Database {
             time,
             trees: RwLock::new(trees),
             last: Mutex::new(None),
+            summary,
+            summarized: AtomicUsize::new(0),
         })
+    }
+
+    /// Stores what is derived from the batches so far, if enough trees were begun since.
+    fn summarize(&self, extent: &Extent, before: &Summary, dir: &Path) -> Result<(), Fault> {
+        let summarized = self.summarized.load(Ordering::Relaxed);
+        if extent.trees < summarized + TREES_BETWEEN_SUMMARIES {
+            return Ok(());
+        }
+        self.summarized.store(extent.trees, Ordering::Relaxed);
+        let progress = Progress {
+            extent: *extent,
+            summary: Cow::Borrowed(before),
+        };
+        let bytes = serde_json::to_vec(&progress);
+        let bytes = bytes.map_err(|e| Fault::Failed(failed("summarize", dir, &e)))?;
+        if bytes.len() <= SUMMARY_BYTES_MAX {
+            let stored = self.summary.insert(SUMMARY_TREE, bytes);
+            stored.map_err(|e| database::judge(dir, &e))?;
+        }
+        Ok(())
+    }
+
+    fn progress(&self, dir: &Path) -> Result<Option<Progress<'static>>, Fault> {
+        let stored = self.summary.get(SUMMARY_TREE);
+        let stored = stored.map_err(|e| database::judge(dir, &e))?;
+        let read = |bytes: sled::IVec| serde_json::from_slice(&bytes);
+        let progress = stored.map(read).transpose();
+        progress.map_err(|e| Fault::Broken(format!("its summary does not read: {e}")))
     }
 
     fn insert(

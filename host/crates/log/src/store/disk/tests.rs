@@ -1,9 +1,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wstream_record::{
-    ByteSize, LeaderEpoch, Offset, PartitionId, RecordBatch, Timestamp, TopicName,
+    ByteSize, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, ProducerStamp,
+    RecordBatch, Sequence, Timestamp, TopicName,
 };
 
+use super::files::segment_base;
 use super::*;
 use crate::config::FreeSpace;
 use crate::store::{Recovered, conformance};
@@ -64,6 +66,11 @@ fn garble(segment: &Path) {
             fs::write(&path, vec![0x5a; 4_000]).unwrap();
         }
     }
+}
+
+/// The database does not open; its batches still tell their offsets.
+fn garble_names(segment: &Path) {
+    fs::write(segment.join("conf"), b"segment_size: 12\n........").unwrap();
 }
 
 #[test]
@@ -174,8 +181,7 @@ fn a_newest_segment_that_does_not_open_is_kept_aside() {
     drop(partition);
     let segments = segment_dirs(dir.path(), "t");
     assert_eq!(segments.len(), 2);
-    // Its names are broken, its batches still tell their offsets.
-    fs::write(segments[1].join("conf"), b"segment_size: 12\n........").unwrap();
+    garble_names(&segments[1]);
     let store = open(dir.path());
     let (partition, recovered) = open_partition(&store, "t");
     let aside = store.set_aside();
@@ -193,6 +199,60 @@ fn a_newest_segment_that_does_not_open_is_kept_aside() {
     let (_, recovered) = open_partition(&store, "t");
     assert_eq!(recovered.end, Offset(60));
     assert_eq!(store.set_aside(), []);
+}
+
+#[test]
+fn offsets_go_on_in_another_segment_behind_one_that_was_kept_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let (partition, _) = open_partition(&open(dir.path()), "t");
+    append(&*partition, 0, 1);
+    partition.roll(&Summary::default()).unwrap();
+    append(&*partition, 10, 1);
+    drop(partition);
+    garble_names(&segment_dirs(dir.path(), "t")[1]);
+    for (from, bases_then) in [(20, vec![0, 20]), (30, vec![0, 20, 30])] {
+        let (partition, recovered) = open_partition(&open(dir.path()), "t");
+        assert_eq!(recovered.end, Offset(from));
+        let end = append(&*partition, from, 1);
+        assert_eq!(bases(&*partition, 0, end), bases_then);
+    }
+    let names = segment_dirs(dir.path(), "t");
+    let names: Vec<_> = names.iter().filter_map(|d| segment_base(d)).collect();
+    assert_eq!(names, [Offset(0), Offset(20)]);
+}
+
+#[test]
+fn a_start_after_a_kill_replays_the_last_trees_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let partition = store.open(&name("t"), &TopicConfig::default()).unwrap();
+    partition.recover().unwrap();
+    let stamp = |n: i64| ProducerStamp {
+        id: ProducerId(n % 10),
+        epoch: ProducerEpoch(0),
+        sequence: Sequence(i32::try_from(n / 10).unwrap()),
+    };
+    let mut summary = Summary::default();
+    for n in 0..600 {
+        let batch = batch_of(1, 20_000, Some(stamp(n))).at(Offset(n), LeaderEpoch(0));
+        partition.append(&[batch.clone()], &summary).unwrap();
+        summary.note(batch.header());
+    }
+    drop(partition);
+    // 75 trees: after the first 64 a summary was stored. What lies before is not read again.
+    {
+        let db = database::open(&segment_dirs(dir.path(), "t")[0]).unwrap();
+        let first = db
+            .open_tree(values::Key::whole(Offset(0)).to_bytes())
+            .unwrap();
+        first
+            .remove(values::Key::whole(Offset(0)).to_bytes())
+            .unwrap();
+        db.flush().unwrap();
+    }
+    let (_, recovered) = open_partition(&open(dir.path()), "t");
+    assert_eq!(recovered.end, Offset(600));
+    assert_eq!(recovered.summary, summary);
 }
 
 #[test]

@@ -235,7 +235,9 @@ fn a_start_after_a_kill_replays_the_last_trees_only() {
     let mut summary = Summary::default();
     for n in 0..600 {
         let batch = batch_of(1, 20_000, Some(stamp(n))).at(Offset(n), LeaderEpoch(0));
-        partition.append(&[batch.clone()], &summary).unwrap();
+        partition
+            .append(std::slice::from_ref(&batch), &summary)
+            .unwrap();
         summary.note(batch.header());
     }
     drop(partition);

@@ -149,7 +149,7 @@ fn set_strings(value: &mut Value, text: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 700, ..ProptestConfig::default() })]
 
     #[test]
     fn edits_are_those_of_a_tree(text in object(), edits in prop::collection::vec(edit(), 0..6)) {
@@ -235,8 +235,8 @@ proptest! {
 
 #[test]
 fn untouched_bytes_stay_as_they_were_written() {
-    // (text, edit, result)
-    let rows: [(&str, fn(&mut Object<'_>), &str); 9] = [
+    type Row<'a> = (&'a str, fn(&mut Object<'_>), &'a str);
+    let rows: [Row<'_>; 9] = [
         (
             r#"{"n": 1.50 ,"m":1e3}"#,
             |o| o.set("z", true),
@@ -302,7 +302,8 @@ fn untouched_bytes_stay_as_they_were_written() {
 
 #[test]
 fn numbers_and_kinds_are_told_apart() {
-    let rows: [(&str, Kind, Option<i64>, Option<f64>, Option<bool>); 8] = [
+    type Row<'a> = (&'a str, Kind, Option<i64>, Option<f64>, Option<bool>);
+    let rows: [Row<'_>; 8] = [
         ("12", Kind::Number, Some(12), Some(12.0), None),
         ("-1.5", Kind::Number, None, Some(-1.5), None),
         ("99999999999999999999", Kind::Number, None, Some(1e20), None),

@@ -239,3 +239,101 @@ macro_rules! export {
         };
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestRecord, batch_frame, failed, read_answer};
+    use crate::{NoConfig, Output, Outputs, Record};
+
+    /// Sends the cursor as it stands while a record is in work.
+    struct Cursor;
+
+    impl Transform for Cursor {
+        type Config = NoConfig;
+
+        fn new(_: NoConfig) -> Result<Self, Failure> {
+            Ok(Self)
+        }
+
+        fn transform(&mut self, record: &Record<'_>, out: &mut Outputs<'_>) -> Result<(), Failure> {
+            let at = CURSOR
+                .load(std::sync::atomic::Ordering::Relaxed)
+                .to_string();
+            out.send(Output::of(record).value(&at));
+            Ok(())
+        }
+    }
+
+    fn fill(guest: &mut Guest<Cursor>, bytes: &[u8]) -> usize {
+        let address = guest.alloc(bytes.len());
+        guest.input[..bytes.len()].copy_from_slice(bytes);
+        address
+    }
+
+    #[test]
+    fn the_cursor_is_at_the_record_in_work() {
+        let mut guest = Guest::<Cursor>::new();
+        let address = fill(&mut guest, b"{}");
+        assert_eq!(guest.init(address, 2), 0);
+        for count in [3, 1] {
+            let frame = batch_frame(&vec![TestRecord::default(); count]);
+            let address = fill(&mut guest, &frame);
+            let answer = guest.answer(address, frame.len()).unwrap();
+            let answers = read_answer(answer, count, &["default"]).unwrap();
+            let seen: Vec<_> = answers
+                .iter()
+                .map(super::super::testing::Answer::value)
+                .collect();
+            assert_eq!(seen, (0..count).map(|n| n.to_string()).collect::<Vec<_>>());
+        }
+        assert_eq!(cursor(), CURSOR.as_ptr().addr());
+    }
+
+    #[test]
+    fn calls_that_do_not_fit_are_refused_with_the_reason() {
+        let mut guest = Guest::<Cursor>::new();
+        let frame = batch_frame(&[TestRecord::default()]);
+        let address = fill(&mut guest, &frame);
+        assert_eq!(guest.process(address, frame.len()), REFUSED);
+        assert_eq!(
+            failed(),
+            Some((0, "wstream_init was not called".to_owned()))
+        );
+        let address = fill(&mut guest, b"{\"a\":1}");
+        assert_eq!(guest.init(address, 7), -1);
+        assert!(failed().unwrap().1.starts_with("config: unknown field `a`"));
+        let address = fill(&mut guest, b"{}");
+        assert_eq!(guest.init(address, 2), 0);
+        // (address, length, reason)
+        let rows = [
+            (address + 1, 1, "not the buffer"),
+            (address, guest.input.len() + 1, "more bytes"),
+            (address, 1, "the frame ends"),
+        ];
+        for (address, len, reason) in rows {
+            assert_eq!(guest.process(address, len), REFUSED);
+            assert!(failed().unwrap().1.contains(reason), "{reason}");
+        }
+    }
+
+    #[test]
+    fn buffers_are_reused_and_large_ones_given_back() {
+        let mut guest = Guest::<Cursor>::new();
+        let address = guest.alloc(1000);
+        assert_eq!((guest.alloc(10), guest.alloc(1000)), (address, address));
+        guest.alloc(BUFFER_BYTES_KEPT_MAX + 1);
+        assert!(guest.input.len() > BUFFER_BYTES_KEPT_MAX);
+        guest.alloc(10);
+        assert_eq!(guest.input.len(), 10);
+    }
+
+    #[test]
+    fn address_and_length_share_one_number() {
+        assert_eq!(
+            pack(0x8000_0010, 0x7fff_ffff),
+            0x8000_0010_7fff_ffff_u64 as i64
+        );
+        assert_ne!(pack(u32::MAX as usize, 1), REFUSED);
+    }
+}

@@ -45,6 +45,10 @@ mod output;
 mod record;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod vector_tests;
 
 pub use batch::process_batch;
 pub use failure::Failure;

@@ -136,11 +136,11 @@ impl<'a> Output<'a> {
         self
     }
 
-    /// Sends it to a partition of the target topic, instead of the one its key gives.
+    /// Sends it to a partition of the target topic; below 0 is the one its key gives.
     /// The record fails if there is no such partition.
     #[must_use]
-    pub const fn partition(mut self, partition: u16) -> Self {
-        self.partition = partition as i32;
+    pub fn partition(mut self, partition: i32) -> Self {
+        self.partition = partition.max(BY_KEY);
         self
     }
 

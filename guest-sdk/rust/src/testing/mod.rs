@@ -19,6 +19,8 @@ mod record;
 pub use answer::{Answer, Sent, read_answer};
 pub use cases::{check_cases, check_cases_text};
 pub use host::{Logged, Metric, failed, logs, metrics};
+#[cfg(test)]
+pub(crate) use record::JsonForm;
 pub use record::{TestRecord, batch_frame};
 
 use crate::{Failure, Transform, process_batch};

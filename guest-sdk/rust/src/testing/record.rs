@@ -79,7 +79,7 @@ pub fn batch_frame(records: &[TestRecord]) -> Vec<u8> {
 /// A record as cases write it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct JsonForm<'a> {
+pub(crate) struct JsonForm<'a> {
     pub(super) topic: Option<String>,
     pub(super) partition: Option<i32>,
     offset: Option<i64>,
@@ -106,7 +106,7 @@ enum HeaderForm {
 
 impl JsonForm<'_> {
     /// The record, or what is wrong with it.
-    pub(super) fn record(&self) -> Result<TestRecord, String> {
+    pub(crate) fn record(&self) -> Result<TestRecord, String> {
         let key = one_of("key", &self.key, &self.key_base64)?;
         let plain = one_of("value", &self.value, &self.value_base64)?;
         let value = match (plain, self.value_json) {

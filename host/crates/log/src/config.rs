@@ -37,6 +37,9 @@ pub struct LogConfig {
     pub store_reads_max: usize,
     /// Segments held open, for all partitions together.
     pub segments_open_max: usize,
+    /// Bytes that went through the segments held open, which is what they hold in memory; 4 MiB
+    /// for each are granted in any case.
+    pub segments_open_bytes_max: ByteSize,
     /// Bytes of the newest batches kept in memory for readers, per partition.
     pub tail_partition_bytes_max: ByteSize,
     /// The same for the whole node.
@@ -57,6 +60,7 @@ impl Default for LogConfig {
             writer_threads_max: 8,
             store_reads_max: 16,
             segments_open_max: 64,
+            segments_open_bytes_max: ByteSize::mib(64),
             tail_partition_bytes_max: ByteSize::mib(1),
             tail_bytes_max: ByteSize::mib(64),
             maintenance_interval: Duration::from_secs(10),

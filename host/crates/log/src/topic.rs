@@ -9,8 +9,8 @@ use wstream_record::{ByteSize, TopicName};
 pub const PARTITIONS_MAX: i32 = 10_000;
 /// Kafka's bound on one batch: 1 MiB and the log overhead of 12 bytes.
 pub const MESSAGE_BYTES_MAX_DEFAULT: ByteSize = ByteSize((1 << 20) + 12);
-/// Where a segment rolls.
-pub const SEGMENT_BYTES_DEFAULT: ByteSize = ByteSize::mib(256);
+/// Where a segment rolls. An active segment is in memory as a whole.
+pub const SEGMENT_BYTES_DEFAULT: ByteSize = ByteSize::mib(32);
 /// When a segment rolls.
 pub const SEGMENT_AGE_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// No segment is made smaller than this for the sake of retention.

@@ -72,7 +72,7 @@ impl DiskStore {
             dir,
             durability: config.durability,
             clock,
-            slots: OpenSlots::new(config.segments_open_max),
+            slots: OpenSlots::new(config.segments_open_max, config.segments_open_bytes_max),
             space,
             aside: Aside::new(config.dir.join("aside")),
         };

@@ -33,6 +33,9 @@ use crate::topic::TopicConfig;
 const TREES_MAX: usize = 1_500;
 /// Bytes that begin another tree, at the least.
 const TREE_BYTES_MIN: usize = 64 << 10;
+/// Bytes of a segment that is opened again to be appended to. A larger one rolls instead: opening
+/// it takes longer than beginning another.
+pub(super) const REOPEN_BYTES_MAX: u64 = 4 << 20;
 const PARTITION_FILE: &str = "partition.json";
 const SEGMENT_FILE: &str = "segment.json";
 
@@ -198,7 +201,8 @@ impl DiskPartition {
             let room = room.min((trees_left * TREE_BYTES_MIN) as u64);
             // A segment kept aside leaves a gap before this offset, and no segment has gaps.
             let follows = extent.next == base && !state.rolled;
-            if follows && (room >= first as u64 || extent.bytes == 0) {
+            let ready = extent.bytes < REOPEN_BYTES_MAX || segment.is_open();
+            if follows && ready && (room >= first as u64 || extent.bytes == 0) {
                 if state.sealed {
                     self.unseal(&segment)?;
                 }
@@ -268,7 +272,9 @@ impl DiskPartition {
             if segment.base() >= end {
                 break;
             }
-            match look(&segment) {
+            let looked = look(&segment);
+            self.node.slots.shed();
+            match looked {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => break,
                 Err(Fault::Failed(error)) => return Err(error),
@@ -354,6 +360,7 @@ impl PartitionStore for DiskPartition {
                 sync_new_segment(segment.dir())?;
             }
             self.newest.lock().unsynced = false;
+            self.node.slots.shed();
             rest = later;
             if !rest.is_empty() {
                 let before = before.to_mut();
@@ -438,6 +445,9 @@ impl PartitionStore for DiskPartition {
         };
         if newest.is_some_and(|e| expired(&e) || is_expired(e.begun, now, config.segment_age)) {
             self.roll(summary)?;
+        }
+        for segment in self.segments.read().iter() {
+            segment.close_if_unused();
         }
         let mut extents: Vec<Extent> = self.segments.read().iter().map(|s| s.extent()).collect();
         if !self.newest.lock().rolled {

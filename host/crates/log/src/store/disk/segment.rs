@@ -23,7 +23,7 @@ use wstream_record::{BatchError, Offset, RecordBatch, Timestamp};
 
 use super::database::{self, Fault};
 use super::files::failed;
-use super::slots::OpenSlots;
+use super::slots::{Held, OpenSlots};
 use super::values::{Assembler, Key, lay_out, sortable, take_batch};
 use crate::config::Durability;
 use crate::errors::StoreError;
@@ -66,6 +66,8 @@ pub(super) struct Segment {
     /// Shared while used, alone while opened or closed.
     database: RwLock<Option<Database>>,
     last_used: AtomicU64,
+    /// `last_used` as of the last `close_if_unused`.
+    seen: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -81,6 +83,8 @@ struct Database {
     summary: sled::Tree,
     /// How many trees the stored summary covers.
     summarized: AtomicUsize,
+    /// What the database holds in memory.
+    held: Held,
 }
 
 /// What the tree `summary` holds.
@@ -108,6 +112,7 @@ impl Segment {
             extent: Mutex::new(extent),
             database: RwLock::new(None),
             last_used: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
         })
     }
 
@@ -248,6 +253,14 @@ impl Segment {
         *self.database.write() = None;
     }
 
+    /// Closes the database if nobody has used it since the last call.
+    pub(super) fn close_if_unused(&self) {
+        let used = self.last_used();
+        if self.seen.swap(used, Ordering::Relaxed) == used && self.is_open() {
+            self.close_if_idle();
+        }
+    }
+
     /// Closes the database unless someone uses it; says whether it is closed.
     pub(super) fn close_if_idle(&self) -> bool {
         match self.database.try_write() {
@@ -259,7 +272,6 @@ impl Segment {
         }
     }
 
-    #[cfg(test)]
     pub(super) fn is_open(&self) -> bool {
         self.database.read().is_some()
     }
@@ -272,13 +284,15 @@ impl Segment {
         loop {
             if let Some(database) = &*self.database.read() {
                 self.last_used.store(slots.tick(), Ordering::Relaxed);
-                return run(database);
+                let done = run(database);
+                self.last_used.store(slots.tick(), Ordering::Relaxed);
+                return done;
             }
             let mut database = self.database.write();
             if database.is_none() {
                 slots.admit(self);
                 self.last_used.store(slots.tick(), Ordering::Relaxed);
-                *database = Some(Database::open(&self.dir)?);
+                *database = Some(Database::open(&self.dir, slots.account())?);
             }
         }
     }
@@ -304,7 +318,7 @@ impl Extent {
 }
 
 impl Database {
-    fn open(dir: &Path) -> Result<Self, Fault> {
+    fn open(dir: &Path, held: Held) -> Result<Self, Fault> {
         let db = database::open(dir)?;
         let file = File::open(dir.join("db"));
         let file = file.map_err(|e| Fault::Failed(failed("open", dir, &e)))?;
@@ -323,6 +337,7 @@ impl Database {
             last: Mutex::new(None),
             summary,
             summarized: AtomicUsize::new(0),
+            held,
         })
     }
 
@@ -381,6 +396,7 @@ impl Database {
             into.tree.insert(key, bytes).map_err(fault)?;
             into.values += 1;
             into.bytes += bytes.len();
+            self.held.add(bytes.len());
             extent.newest = extent.newest.max(value.newest);
         }
         batches.iter().for_each(|batch| extent.note(batch));
@@ -463,6 +479,7 @@ impl Database {
         let mut assembler = Assembler::default();
         let mut place = self.tree_of(start);
         while let Some(tree) = self.tree_at(place).map_err(|e| database::judge(dir, &e))? {
+            self.account_read();
             for value in tree.range(start.to_bytes()..) {
                 let (key, value) = value.map_err(|e| database::judge(dir, &e))?;
                 let foreign = || Fault::Broken("a key is none of the log's".to_owned());
@@ -490,6 +507,13 @@ impl Database {
             place += 1;
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Accounts for a tree that is read: whichever value it is, sled reads them all.
+    fn account_read(&self) {
+        let bytes = self.file.metadata().map_or(0, |m| m.len());
+        let trees = self.trees.read().len().max(1) as u64;
+        self.held.add_read(bytes / trees, bytes);
     }
 
     /// Removes the chunks of a last batch that is not whole, which begin at `offset`.

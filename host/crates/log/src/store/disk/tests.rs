@@ -140,6 +140,55 @@ fn at_most_so_many_databases_are_open() {
 }
 
 #[test]
+fn open_databases_hold_at_most_so_much() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes_max = ByteSize(3_000_000);
+    let config = LogConfig {
+        segments_open_bytes_max: bytes_max,
+        // An open database may hold four mebibytes in any case.
+        segments_open_max: 1,
+        ..config(dir.path())
+    };
+    let bytes_max = ByteSize(bytes_max.0.max(partition::REOPEN_BYTES_MAX));
+    let store = DiskStore::open(&config, Clock::system()).unwrap();
+    let held = || store.node.slots.held();
+    let (partition, _) = open_partition(&store, "t");
+    let mut end = Offset(0);
+    for _ in 0..200 {
+        end = append(&*partition, end.0, 1);
+        assert!(held() <= bytes_max, "{:?}", held());
+    }
+    // 10,000,000 bytes are read through databases that may hold four.
+    assert_eq!(bases(&*partition, 0, end).len(), 200);
+    assert!(held() <= bytes_max, "{:?}", held());
+    // What nobody uses is closed at the second look.
+    let (now, summary) = (Timestamp(0), Summary::default());
+    partition.maintain(now, &summary).unwrap();
+    partition.maintain(now, &summary).unwrap();
+    assert_eq!((store.node.slots.open_count(), held()), (0, ByteSize(0)));
+    assert_eq!(append(&*partition, end.0, 1), end.plus(10));
+}
+
+#[test]
+fn a_large_segment_rolls_rather_than_opens_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let partition = store.open(&name("t"), &TopicConfig::default()).unwrap();
+    partition.recover().unwrap();
+    let mut end = Offset(0);
+    for (count, segments) in [(60, 1), (60, 1), (1, 2)] {
+        // 60 batches are 3,000,000 bytes, 120 of them 6,000,000.
+        end = append(&*partition, end.0, count);
+        assert_eq!(segment_dirs(dir.path(), "t").len(), segments);
+        for _ in 0..2 {
+            let closed = partition.maintain(Timestamp(0), &Summary::default());
+            closed.unwrap();
+        }
+    }
+    assert_eq!(bases(&*partition, 0, end).len(), 121);
+}
+
+#[test]
 fn a_clean_restart_opens_no_database() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

@@ -23,7 +23,7 @@ pub use catalog::{IndexInfo, Search};
 pub use config::SearchConfig;
 pub use document::{DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, DOCUMENT_KEYS_MAX, KEY_BYTES_MAX};
 pub use error::{IndexError, OpenError, SearchError, WriteError};
-pub use index::{Document, Index, Rejected, SourceBatch, SourceKey};
+pub use index::{Document, Index, Prepared, Rejected, SourceBatch, SourceKey};
 pub use schema::COLUMN_STRING_BYTES_MAX;
 pub use search::{SearchOptions, Target, TotalHits};
 

@@ -5,6 +5,7 @@
 //! says so, its watches end, and the owner gets the index anew and goes on from `position`.
 
 mod payload;
+mod prepared;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -23,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use wstream_record::{Clock, Offset, Timestamp};
 
 pub use payload::SourceKey;
+pub use prepared::Prepared;
 pub(crate) use writer::Writers;
 
 use crate::config::SearchConfig;

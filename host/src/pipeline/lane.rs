@@ -48,6 +48,7 @@ pub(super) struct Lane {
     skip_below: Offset,
     submitted: Offset,
     room: Room,
+    prepared: Option<Delivery>,
     deliveries: VecDeque<Delivery>,
     metrics: Arc<SinkMetrics>,
     pipeline: Arc<PipelineMetrics>,
@@ -56,7 +57,7 @@ pub(super) struct Lane {
 
 struct Delivery {
     next: Offset,
-    newest: Timestamp,
+    newest: Option<Timestamp>,
     records: u64,
 }
 
@@ -77,6 +78,7 @@ impl Lane {
             skip_below: at,
             submitted: at,
             room,
+            prepared: None,
             deliveries: VecDeque::new(),
             metrics: metrics.0,
             pipeline: metrics.1,
@@ -98,21 +100,25 @@ impl Lane {
         self.durable.clone()
     }
 
-    /// Hands records to the sink, after waiting for room.
-    pub(super) async fn submit(
+    /// Gets records ready for the sink, after waiting for room; answers what it can never take.
+    pub(super) async fn prepare(
         &mut self,
         first: Offset,
         next: Offset,
         mut records: Vec<SinkRecord>,
     ) -> Result<Vec<Refusal>, SinkError> {
+        self.prepared = None;
         if next <= self.skip_below {
             return Ok(Vec::new());
         }
         if first < self.skip_below {
             records.retain(|r| r.offset >= self.skip_below);
         }
-        let newest = records.iter().map(|r| r.record.timestamp).max();
-        let count = records.len() as u64;
+        self.prepared = Some(Delivery {
+            next,
+            newest: records.iter().map(|r| r.record.timestamp).max(),
+            records: records.len() as u64,
+        });
         let mut batch = SinkBatch {
             first_offset: first.max(self.skip_below),
             next_offset: next,
@@ -121,12 +127,20 @@ impl Lane {
         };
         let bytes = batch.payload_bytes() + batch.records.len() * RECORD_OVERHEAD_BYTES;
         batch.room = self.wait_for_room(bytes).await?;
-        let refused = self.sink.submit(batch).await?;
-        self.submitted = next;
-        self.metrics.in_flight.add(count.cast_signed());
-        self.expect(next, newest.unwrap_or(Timestamp::NONE), count);
+        self.sink.prepare(batch).await
+    }
+
+    /// Hands over what was prepared.
+    pub(super) async fn submit(&mut self) -> Result<(), SinkError> {
+        let Some(delivery) = self.prepared.take() else {
+            return Ok(());
+        };
+        self.sink.submit().await?;
+        self.submitted = delivery.next;
+        self.metrics.in_flight.add(delivery.records.cast_signed());
+        self.expect(delivery);
         self.note_arrivals();
-        Ok(refused)
+        Ok(())
     }
 
     /// Room for a batch. A lane that has nothing under way gets its batch through without room:
@@ -148,20 +162,16 @@ impl Lane {
         }
     }
 
-    fn expect(&mut self, next: Offset, newest: Timestamp, records: u64) {
+    fn expect(&mut self, delivery: Delivery) {
         let many = self.deliveries.len() >= DELIVERIES_MAX;
         if let Some(last) = self.deliveries.back_mut()
             && many
         {
-            last.next = next;
-            last.newest = last.newest.max(newest);
-            last.records += records;
+            last.next = delivery.next;
+            last.newest = last.newest.max(delivery.newest);
+            last.records += delivery.records;
         } else {
-            self.deliveries.push_back(Delivery {
-                next,
-                newest,
-                records,
-            });
+            self.deliveries.push_back(delivery);
         }
     }
 
@@ -170,8 +180,8 @@ impl Lane {
         let durable = self.durable.borrow().next;
         while let Some(delivery) = self.deliveries.pop_front_if(|d| d.next <= durable) {
             self.metrics.in_flight.add(-delivery.records.cast_signed());
-            if delivery.newest != Timestamp::NONE {
-                let age = self.clock.now().0.saturating_sub(delivery.newest.0);
+            if let Some(newest) = delivery.newest.filter(|&t| t != Timestamp::NONE) {
+                let age = self.clock.now().0.saturating_sub(newest.0);
                 let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
                 self.pipeline
                     .delivery_seconds

@@ -1,8 +1,8 @@
 //! A stretch of work on one partition: read, transform, hand to the sinks, in order.
 //!
 //! The line that hands a record to a sink is in `hand_over`; before it, in the same function, the
-//! failed records of the range have become acknowledged dead letters, and after it those that the
-//! sink refused.
+//! failed records of the range and those that the sink refuses have become acknowledged dead
+//! letters: no position can be ahead of one.
 
 use std::sync::Arc;
 
@@ -164,15 +164,19 @@ impl<'a> Session<'a> {
         self.bury(letters).await?;
         let records_out = ready.len() as u64;
         let by_lane = by_lane(ready, &self.shared.plan, self.lanes.len());
-        let mut refused = Vec::new();
-        for (lane, records) in self.lanes.iter_mut().zip(by_lane) {
-            let refusals = lane.submit(first, next, records).await?;
-            let name = &lane.name;
-            refused.extend(refusals.into_iter().map(|r| (Arc::clone(name), r)));
-        }
-        if !refused.is_empty() {
-            let letters = self.refused(refused).await?;
-            self.bury(letters).await?;
+        for (at, records) in by_lane.into_iter().enumerate() {
+            let Some(lane) = self.lanes.get_mut(at) else {
+                continue;
+            };
+            let refused = lane.prepare(first, next, records).await?;
+            if !refused.is_empty() {
+                let name = Arc::clone(&lane.name);
+                let letters = self.refused(&name, refused).await?;
+                self.bury(letters).await?;
+            }
+            if let Some(lane) = self.lanes.get_mut(at) {
+                lane.submit().await?;
+            }
         }
         self.shared.metrics.records_out.add(records_out);
         self.processed = next;
@@ -184,11 +188,17 @@ impl<'a> Session<'a> {
     }
 
     /// Letters of records that sinks refused. They are rare, so they are read again.
-    async fn refused(&self, mut refused: Vec<(Arc<str>, Refusal)>) -> Result<Vec<Letter>, Exit> {
-        refused.sort_by_key(|(_, refusal)| refusal.offset);
+    async fn refused(
+        &self,
+        sink: &Arc<str>,
+        mut refused: Vec<Refusal>,
+    ) -> Result<Vec<Letter>, Exit> {
+        refused.sort_by_key(|refusal| refusal.offset);
+        // One letter, however many of the record's outputs are refused.
+        refused.dedup_by_key(|refusal| refusal.offset);
         let mut letters = Vec::with_capacity(refused.len());
         let mut known = Vec::new();
-        for (sink, refusal) in refused {
+        for refusal in refused {
             let at = refusal.offset;
             let last = known
                 .last()
@@ -208,7 +218,7 @@ impl<'a> Session<'a> {
                 record: record.unwrap_or_default(),
                 reason: Reason {
                     stage: Stage::Sink,
-                    by: sink,
+                    by: Arc::clone(sink),
                     version: None,
                     step: None,
                     code: refusal.code.to_owned(),

@@ -110,6 +110,13 @@ fn parse(value: &[u8]) -> Id {
     (json["offset"].as_i64().unwrap(), n)
 }
 
+/// Both steps of handing over.
+async fn put(sink: &mut dyn Sink, batch: SinkBatch) -> Result<Vec<Refusal>, SinkError> {
+    let refused = sink.prepare(batch).await?;
+    sink.submit().await?;
+    Ok(refused)
+}
+
 /// How a sink is checked: where it is and what it holds.
 struct Subject<'a> {
     world: &'a World,
@@ -139,7 +146,7 @@ impl Subject<'_> {
         assert_eq!(start, 0, "a new target starts at the beginning");
         let durable = sink.durable();
         for (first, next) in [(0, 4), (4, 10), (10, 10 + 1)] {
-            assert_eq!(sink.submit(batch(first, next)).await, Ok(vec![]));
+            assert_eq!(put(&mut *sink, batch(first, next)).await, Ok(vec![]));
             assert!(durable.borrow().next <= Offset(next));
         }
         sink.flush().await.unwrap();
@@ -152,12 +159,17 @@ impl Subject<'_> {
         );
         self.holds(0, 11).await;
 
+        // What is only prepared is nowhere.
+        sink.prepare(batch(11, 13)).await.unwrap();
+        sink.flush().await.unwrap();
+        assert_eq!(durable.borrow().next, Offset(11));
+
         // A range without outputs moves the position as well.
         let empty = SinkBatch {
             records: Vec::new(),
             ..batch(11, 13)
         };
-        sink.submit(empty).await.unwrap();
+        put(&mut *sink, empty).await.unwrap();
         sink.flush().await.unwrap();
         assert_eq!(durable.borrow().next, Offset(13));
         sink.close().await;
@@ -165,17 +177,20 @@ impl Subject<'_> {
         // A sink that is gone before its batches are durable, and one whose submit was given up.
         let (mut sink, start) = self.open(13).await;
         assert!((11..=13).contains(&start), "{start}");
-        sink.submit(batch(13, 20)).await.unwrap();
+        put(&mut *sink, batch(13, 20)).await.unwrap();
         sink.close().await;
         let (mut sink, start) = self.open(13).await;
         assert!((11..=20).contains(&start), "{start}");
-        drop(tokio::time::timeout(std::time::Duration::ZERO, sink.submit(batch(start, 25))).await);
+        drop(
+            tokio::time::timeout(std::time::Duration::ZERO, put(&mut *sink, batch(start, 25)))
+                .await,
+        );
         sink.close().await;
 
         let (mut sink, start) = self.open(13).await;
         assert!((11..=25).contains(&start), "{start}");
-        sink.submit(batch(start, 25)).await.unwrap();
-        sink.submit(batch(25, 30)).await.unwrap();
+        put(&mut *sink, batch(start, 25)).await.unwrap();
+        put(&mut *sink, batch(25, 30)).await.unwrap();
         sink.flush().await.unwrap();
         assert_eq!(sink.durable().borrow().next, Offset(30));
         let expected: Vec<Id> = ids(0, 11).chain(ids(13, 30)).collect();
@@ -195,6 +210,22 @@ impl Subject<'_> {
         }
         assert_eq!(found, expected);
     }
+}
+
+fn search_config(index: &str, id: Option<&str>) -> SinkConfig {
+    SinkConfig::Search(SearchSinkConfig {
+        index: index.to_owned(),
+        id: id.map(str::to_owned),
+    })
+}
+
+async fn documents(search: Search, target: &'static str) -> Vec<Id> {
+    let body = serde_json::json!({"size": 1000, "query": {"match_all": {}}});
+    let answer = search.search(target, &body).await.unwrap();
+    let hits = answer["hits"]["hits"].as_array().unwrap();
+    hits.iter()
+        .map(|h| parse(h["_source"].to_string().as_bytes()))
+        .collect()
 }
 
 #[tokio::test]
@@ -217,6 +248,28 @@ async fn memory_sinks_conform() {
             target,
             contents: Box::new(contents),
             once,
+        };
+        subject.check().await;
+    }
+}
+
+#[tokio::test]
+async fn search_sinks_conform() {
+    let rows = [
+        ("fixed", None, "fixed"),
+        ("keyed", Some("key"), "keyed"),
+        ("daily-%{+yyyyMMdd}", None, "daily-*"),
+    ];
+    for (index, id, read) in rows {
+        let world = World::new();
+        let search = world.deps.search.clone();
+        let contents = move || documents(search.clone(), read).boxed();
+        let target = SinkTarget::new("s", search_config(index, id));
+        let subject = Subject {
+            world: &world,
+            target,
+            contents: Box::new(contents),
+            once: true,
         };
         subject.check().await;
     }
@@ -341,7 +394,7 @@ async fn a_dashboard_sink_counts_and_refuses_unknown_dashboards() {
     };
     let mut sink = target("known").open(origin(4), &world.deps).await.unwrap();
     assert_eq!(sink.start(), Start::Group);
-    sink.submit(batch(4, 10)).await.unwrap();
+    put(&mut *sink, batch(4, 10)).await.unwrap();
     assert_eq!(sink.durable().borrow().next, Offset(10));
     let counted = world.deps.metrics.sink("d").records.get();
     assert_eq!(counted, ids(4, 10).count() as u64);

@@ -17,6 +17,7 @@ use super::{
 };
 
 struct DashboardSink {
+    prepared: Option<SinkBatch>,
     progress: Progress,
     metrics: Arc<SinkMetrics>,
 }
@@ -30,6 +31,7 @@ pub(super) fn open(
     let opened = deps.dashboards.opened(&config.dashboard);
     opened.map_err(SinkError::fatal)?;
     Ok(Box::new(DashboardSink {
+        prepared: None,
         progress: Progress::new(origin.position),
         metrics,
     }))
@@ -40,10 +42,17 @@ impl Sink for DashboardSink {
         Start::Group
     }
 
-    fn submit(&mut self, batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>> {
-        count(&self.metrics, &batch);
-        self.progress.durable(batch.next_offset);
+    fn prepare(&mut self, batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>> {
+        self.prepared = Some(batch);
         async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn submit(&mut self) -> BoxFuture<'_, Result<(), SinkError>> {
+        if let Some(batch) = self.prepared.take() {
+            count(&self.metrics, &batch);
+            self.progress.durable(batch.next_offset);
+        }
+        async { Ok(()) }.boxed()
     }
 
     fn durable(&self) -> watch::Receiver<Durable> {

@@ -46,6 +46,7 @@ struct FileSink {
     start: Start,
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
+    prepared: Option<SinkBatch>,
     submitted: Offset,
     progress: Progress,
     metrics: Arc<SinkMetrics>,
@@ -82,6 +83,7 @@ pub(super) async fn open(
         start: position.map_or(Start::Group, Start::AtLeast),
         commands,
         task,
+        prepared: None,
         submitted: next,
         progress,
         metrics,
@@ -336,32 +338,38 @@ impl Sink for FileSink {
         self.start
     }
 
-    fn submit(&mut self, mut batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>> {
+    fn prepare(&mut self, mut batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>> {
+        let mut refused = Vec::new();
+        if self.format == FileFormat::Value {
+            batch.records.retain_mut(|record| {
+                let line = record.record.value.as_ref().map_or(Ok(None), one_line);
+                match line {
+                    Ok(None) => true,
+                    Ok(line) => {
+                        record.record.value = line;
+                        true
+                    }
+                    Err(message) => {
+                        refused.push(Refusal {
+                            offset: record.offset,
+                            code: "line_feed",
+                            message: message.to_owned(),
+                        });
+                        false
+                    }
+                }
+            });
+        }
+        self.prepared = Some(batch);
+        async { Ok(refused) }.boxed()
+    }
+
+    fn submit(&mut self) -> BoxFuture<'_, Result<(), SinkError>> {
         async move {
             self.progress.check()?;
-            let mut refused = Vec::new();
-            if self.format == FileFormat::Value {
-                batch.records.retain_mut(|record| {
-                    let Some(value) = &record.record.value else {
-                        return true;
-                    };
-                    match one_line(value) {
-                        Ok(None) => true,
-                        Ok(line) => {
-                            record.record.value = line;
-                            true
-                        }
-                        Err(message) => {
-                            refused.push(Refusal {
-                                offset: record.offset,
-                                code: "line_feed",
-                                message: message.to_owned(),
-                            });
-                            false
-                        }
-                    }
-                });
-            }
+            let Some(batch) = self.prepared.take() else {
+                return Ok(());
+            };
             count(&self.metrics, &batch);
             let next_offset = batch.next_offset;
             if self.commands.send(Command::Write(batch)).await.is_err() {
@@ -369,7 +377,7 @@ impl Sink for FileSink {
                 return Err(SinkError::retry("the sink has stopped"));
             }
             self.submitted = next_offset;
-            Ok(refused)
+            Ok(())
         }
         .boxed()
     }

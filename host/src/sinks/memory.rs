@@ -127,7 +127,11 @@ impl MemoryTarget {
                 waiting.commit();
             }
         }));
-        Ok(Box::new(MemorySink { start, waiting }))
+        Ok(Box::new(MemorySink {
+            start,
+            prepared: None,
+            waiting,
+        }))
     }
 }
 
@@ -159,6 +163,7 @@ impl Waiting {
 
 struct MemorySink {
     start: Start,
+    prepared: Option<SinkBatch>,
     waiting: Arc<Waiting>,
 }
 
@@ -167,7 +172,25 @@ impl Sink for MemorySink {
         self.start
     }
 
-    fn submit(&mut self, mut batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>> {
+    fn prepare(&mut self, mut batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>> {
+        let refuse = self.waiting.target.0.state.lock().refuse.clone();
+        let mut refused = Vec::new();
+        batch.records.retain(|record| {
+            let takes = !refuse.contains(&record.offset);
+            if !takes {
+                refused.push(Refusal {
+                    offset: record.offset,
+                    code: "refused",
+                    message: "told to".to_owned(),
+                });
+            }
+            takes
+        });
+        self.prepared = Some(batch);
+        async { Ok(refused) }.boxed()
+    }
+
+    fn submit(&mut self) -> BoxFuture<'_, Result<(), SinkError>> {
         async move {
             self.waiting.progress.check()?;
             tokio::task::yield_now().await;
@@ -176,29 +199,20 @@ impl Sink for MemorySink {
                 self.waiting.progress.failed(error.clone());
                 return Err(error);
             }
-            let (manual, refuse) = {
+            let Some(batch) = self.prepared.take() else {
+                return Ok(());
+            };
+            let manual = {
                 let mut state = target.0.state.lock();
                 state.submitted_bytes += batch.payload_bytes();
-                (state.manual, state.refuse.clone())
+                state.manual
             };
-            let mut refused = Vec::new();
-            batch.records.retain(|record| {
-                let takes = !refuse.contains(&record.offset);
-                if !takes {
-                    refused.push(Refusal {
-                        offset: record.offset,
-                        code: "refused",
-                        message: "told to".to_owned(),
-                    });
-                }
-                takes
-            });
             let entry = (batch.next_offset, batch.records, batch.room);
             self.waiting.batches.lock().push(entry);
             if !manual {
                 self.waiting.commit();
             }
-            Ok(refused)
+            Ok(())
         }
         .boxed()
     }

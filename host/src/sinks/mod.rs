@@ -1,8 +1,8 @@
 //! Where records go: each sink says what it has accepted and what survives a crash.
 //!
 //! A `Sink` is one way into a target: it belongs to one pipeline and one partition, and gets that
-//! partition's records in order. `submit` accepts or waits; `durable` follows the offset below
-//! which nothing can be lost any more. The pipeline commits positions from `durable` only, so a
+//! partition's records in order. `prepare` says what can never be taken, `submit` accepts or
+//! waits; `durable` follows the offset below which nothing can be lost any more. The pipeline commits positions from `durable` only, so a
 //! crash at any point repeats records and never loses one; a sink whose target holds the position
 //! itself (`Start`) makes that exactly once.
 //!
@@ -55,12 +55,18 @@ pub trait Sink: Send + Sync {
     /// From where this sink needs records.
     fn start(&self) -> Start;
 
-    /// Takes a batch, or waits until it can. Batches come in the order of their offsets and hold
-    /// all outputs of each record they cover. What is answered was not taken, for good.
+    /// Gets a batch ready and answers what this sink can never take of it. Nothing of the batch
+    /// reaches the target yet: the refused records are put in safety first, so that no crash falls
+    /// between a position and a dead letter.
+    ///
+    /// Batches come in the order of their offsets and hold all outputs of each record they cover.
+    fn prepare(&mut self, batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>>;
+
+    /// Takes the prepared batch, or waits until it can.
     ///
     /// After an error, or when the future is dropped before its end, no other batch may follow:
     /// the sink is opened anew.
-    fn submit(&mut self, batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>>;
+    fn submit(&mut self) -> BoxFuture<'_, Result<(), SinkError>>;
 
     /// What survives a crash, as it moves.
     fn durable(&self) -> watch::Receiver<Durable>;

@@ -16,7 +16,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use wstream_record::{Offset, Timestamp};
-use wstream_search::{Document, Index, IndexError, Search, SourceBatch, SourceKey, WriteError};
+use wstream_search::{
+    Document, Index, IndexError, Prepared, Search, SourceBatch, SourceKey, WriteError,
+};
 
 use crate::metrics::SinkMetrics;
 
@@ -24,7 +26,7 @@ use super::id::IdRule;
 use super::progress::Progress;
 use super::{
     Durable, IndexPattern, Origin, Refusal, SearchSinkConfig, Sink, SinkBatch, SinkDeps, SinkError,
-    SinkRecord, Start, count,
+    SinkRecord, Start,
 };
 
 /// Batches that wait for the commits of their indices.
@@ -39,10 +41,20 @@ struct SearchSink {
     source: SourceKey,
     start: Start,
     indices: HashMap<String, Index>,
+    prepared: Option<Ready>,
     uncommitted: mpsc::Sender<Uncommitted>,
     submitted: Offset,
     progress: Progress,
     metrics: Arc<SinkMetrics>,
+}
+
+/// A batch whose documents are parsed.
+struct Ready {
+    next_offset: Offset,
+    indices: Vec<(Index, Prepared)>,
+    records: u64,
+    bytes: u64,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// A submitted batch and the indices whose commit it waits for.
@@ -85,6 +97,7 @@ pub(super) async fn open(
         source,
         start,
         indices,
+        prepared: None,
         uncommitted,
         submitted: next,
         progress,
@@ -195,45 +208,72 @@ impl Sink for SearchSink {
         self.start
     }
 
-    fn submit(&mut self, batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>> {
+    fn prepare(&mut self, batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>> {
         async move {
-            self.progress.check()?;
-            count(&self.metrics, &batch);
             let next_offset = batch.next_offset;
+            let (records, bytes) = (batch.records.len() as u64, batch.payload_bytes() as u64);
             let (by_index, mut refused) = self.documents(batch.records);
             let mut indices = Vec::with_capacity(by_index.len());
             for (name, documents) in by_index {
                 let index = self.index(&name).await?;
                 let offsets: Vec<Offset> = documents.iter().map(|d| d.offset).collect();
-                // Before the submit, so that the end of the watch tells of a failure.
-                indices.push(index.durable(&self.source));
-                let rejected = index.submit(SourceBatch {
+                let prepared = index.prepare(SourceBatch {
                     source: self.source.clone(),
                     next_offset,
                     documents,
                 });
-                for document in rejected.await.map_err(write_error)? {
-                    refused.push(Refusal {
-                        offset: offsets[document.index],
+                let prepared = prepared.await;
+                let rejected = prepared.rejected().iter().filter_map(|document| {
+                    Some(Refusal {
+                        offset: *offsets.get(document.index)?,
                         code: "document",
-                        message: document.reason,
-                    });
-                }
+                        message: document.reason.clone(),
+                    })
+                });
+                refused.extend(rejected);
+                indices.push((index, prepared));
             }
-            let uncommitted = Uncommitted {
+            for refusal in &refused {
+                self.metrics.refused.add(refusal.code, 1);
+            }
+            self.prepared = Some(Ready {
                 next_offset,
                 indices,
-                _room: batch.room,
+                records,
+                bytes,
+                room: batch.room,
+            });
+            Ok(refused)
+        }
+        .boxed()
+    }
+
+    fn submit(&mut self) -> BoxFuture<'_, Result<(), SinkError>> {
+        async move {
+            self.progress.check()?;
+            let Some(ready) = self.prepared.take() else {
+                return Ok(());
+            };
+            self.metrics.records.add(ready.records);
+            self.metrics.bytes.add(ready.bytes);
+            let mut indices = Vec::with_capacity(ready.indices.len());
+            for (index, prepared) in ready.indices {
+                // Before the submit, so that the end of the watch tells of a failure.
+                indices.push(index.durable(&self.source));
+                let submitted = index.submit_prepared(prepared).await;
+                submitted.map_err(write_error)?;
+            }
+            let uncommitted = Uncommitted {
+                next_offset: ready.next_offset,
+                indices,
+                _room: ready.room,
             };
             if self.uncommitted.send(uncommitted).await.is_err() {
                 self.progress.check()?;
                 return Err(SinkError::retry("the sink has stopped"));
             }
-            self.submitted = next_offset;
-            for refusal in &refused {
-                self.metrics.refused.add(refusal.code, 1);
-            }
-            Ok(refused)
+            self.submitted = ready.next_offset;
+            Ok(())
         }
         .boxed()
     }

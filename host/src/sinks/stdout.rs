@@ -22,6 +22,7 @@ struct StdoutSink {
     format: StdoutFormat,
     partition: TopicPartition,
     stdout: Stdout,
+    prepared: Option<SinkBatch>,
     progress: Progress,
     metrics: Arc<SinkMetrics>,
 }
@@ -37,6 +38,7 @@ pub(super) fn open(
         progress: Progress::new(origin.position),
         partition: origin.partition,
         stdout: deps.stdout.clone(),
+        prepared: None,
         metrics,
     })
 }
@@ -46,9 +48,17 @@ impl Sink for StdoutSink {
         Start::Group
     }
 
-    fn submit(&mut self, batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>> {
+    fn prepare(&mut self, batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>> {
+        self.prepared = Some(batch);
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn submit(&mut self) -> BoxFuture<'_, Result<(), SinkError>> {
         async move {
             self.progress.check()?;
+            let Some(batch) = self.prepared.take() else {
+                return Ok(());
+            };
             count(&self.metrics, &batch);
             let mut text = Vec::with_capacity(batch.payload_bytes() + batch.records.len() * 64);
             for record in &batch.records {
@@ -70,7 +80,7 @@ impl Sink for StdoutSink {
                 })?;
             }
             self.progress.durable(batch.next_offset);
-            Ok(Vec::new())
+            Ok(())
         }
         .boxed()
     }

@@ -38,6 +38,7 @@ struct TopicSink {
     log: Log,
     topic: TopicName,
     from: PartitionId,
+    prepared: Option<(SinkBatch, BTreeMap<PartitionId, Outgoing>)>,
     pending: mpsc::Sender<Pending>,
     submitted: Offset,
     progress: Progress,
@@ -70,6 +71,7 @@ pub(super) fn open(
         log: deps.log.clone(),
         topic: config.topic.clone(),
         from: origin.partition.partition,
+        prepared: None,
         pending,
         submitted: origin.position,
         progress,
@@ -181,13 +183,24 @@ impl Sink for TopicSink {
         Start::Group
     }
 
-    fn submit(&mut self, batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>> {
+    fn prepare(&mut self, batch: SinkBatch) -> BoxFuture<'_, Result<Vec<Refusal>, SinkError>> {
+        async move {
+            let built = self.build(&batch.records)?;
+            self.prepared = Some((batch, built.by_partition));
+            Ok(built.refused)
+        }
+        .boxed()
+    }
+
+    fn submit(&mut self) -> BoxFuture<'_, Result<(), SinkError>> {
         async move {
             self.progress.check()?;
+            let Some((batch, by_partition)) = self.prepared.take() else {
+                return Ok(());
+            };
             count(&self.metrics, &batch);
-            let built = self.build(&batch.records)?;
             let mut tickets = Vec::new();
-            for (to, mut outgoing) in built.by_partition {
+            for (to, mut outgoing) in by_partition {
                 let name = TopicPartition::new(self.topic.clone(), to);
                 let gone = || SinkError::fatal(format!("there is no partition {name}"));
                 let partition = self.log.partition(&name).ok_or_else(gone)?;
@@ -207,7 +220,7 @@ impl Sink for TopicSink {
                 return Err(SinkError::retry("the sink has stopped"));
             }
             self.submitted = batch.next_offset;
-            Ok(built.refused)
+            Ok(())
         }
         .boxed()
     }

@@ -282,3 +282,31 @@ async fn long_messages_are_cut_and_large_records_still_fit() {
     assert_eq!(error(&found[0].record, "message").len(), 4096);
     assert_eq!(error(&found[0].record, "version"), "1.2");
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_position_is_ahead_of_a_dead_letter() {
+    for value in ["refused", "!f"] {
+        let node = Node::new(1).await;
+        let config_small = TopicConfig {
+            max_message_bytes: ByteSize(10),
+            ..TopicConfig::default()
+        };
+        node.log
+            .create_topic(&topic("small"), config_small)
+            .await
+            .unwrap();
+        node.append(0, &["a", value, "b"]).await;
+        let target = MemoryTarget::new(true);
+        target.refuse([offset_of(1)]);
+        let mut config = config(1);
+        config.dead_letter = Some(topic("small"));
+        let plan = node.plan(&config, vec![node.probe("probe").await], &memory(&target));
+        let status = node.run_to_end(&plan).await;
+        assert_eq!(status.state, PipelineState::Failed);
+        let error = status.error.unwrap();
+        assert!(error.contains("could not append to small"), "{error}");
+        // The letter cannot be written, so the sink never sees its batch.
+        assert_eq!(stored(&target, 0), []);
+        assert_eq!(node.committed(&tp("in", 0)), Some(0));
+    }
+}

@@ -109,8 +109,8 @@ fn a_segment_that_does_not_open_is_set_aside_and_the_rest_is_served() {
     for topic in ["good", "bad"] {
         assert_eq!(append(&node, topic).0, 200);
     }
-    let (status, log) = node.stop();
-    assert!(status.success(), "{log}");
+    // After a clean stop the damage would be met at the first read, after a kill at the start.
+    drop(node.kill());
     let segment = find(&dir.path().join("log"), "bad-0").expect("the partition's folder");
     let db = find(&segment, "db").expect("sled's file");
     let conf = db.parent().unwrap().join("conf");

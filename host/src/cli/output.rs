@@ -1,17 +1,18 @@
 //! Standard output as commands write it: buffered, and quiet when its reader goes away.
 
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 
 /// Standard output of a command.
 #[derive(Debug)]
 pub(super) struct Output {
-    out: BufWriter<StdoutLock<'static>>,
+    // Not locked: while a node runs, its stdout sinks write there.
+    out: BufWriter<Stdout>,
 }
 
 impl Output {
     pub(super) fn new() -> Self {
         Self {
-            out: BufWriter::new(io::stdout().lock()),
+            out: BufWriter::new(io::stdout()),
         }
     }
 

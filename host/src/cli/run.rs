@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use wstream_log::Durability;
 
-use crate::node::{self, RunOptions};
+use crate::node::{self, RunError, RunOptions};
 use crate::units::Size;
 
 /// The file that is run when none is named.
@@ -142,7 +142,10 @@ pub(super) async fn execute(args: RunArgs) -> anyhow::Result<()> {
         durability: args.durability.into(),
         disk_free_min: args.disk_free_min.0,
     };
-    Ok(node::run(options).await?)
+    node::run(options).await.map_err(|error| match error {
+        RunError::Config(wrong) => wrong.into(),
+        RunError::Failed(error) => error,
+    })
 }
 
 /// Log lines go to standard error, so that a stdout sink has standard output for itself.

@@ -1,3 +1,4 @@
 //! Measurements of the parts of a node, for `wstream bench`.
 
 pub mod log;
+pub mod transform;

@@ -18,6 +18,8 @@ const PROBLEMS_MAX: usize = 20;
 const NAMES_MAX: usize = 200;
 /// Characters of a name that are shown.
 const NAME_CHARS_MAX: usize = 64;
+/// Characters of a problem: what a JSON parser says may quote what it met.
+const PROBLEM_CHARS_MAX: usize = 400;
 /// A name is near another one up to so many edits, and a third of its length.
 const EDITS_MAX: usize = 3;
 /// Exports among which a misspelt one is looked for.
@@ -242,7 +244,7 @@ impl<'a> Found<'a> {
 
     fn export(&mut self, export: wasmparser::Export<'a>) {
         if self.export_names.len() < NAMES_MAX {
-            self.export_names.push(cut(export.name));
+            self.export_names.push(cut(export.name, NAME_CHARS_MAX));
         }
         self.exports.push(Export {
             name: export.name,
@@ -390,7 +392,7 @@ impl Problems {
     /// The text is only made if it is listed: there may be a million of them.
     fn add(&mut self, problem: impl FnOnce() -> String) {
         if self.listed.len() < PROBLEMS_MAX {
-            self.listed.push(problem());
+            self.listed.push(cut(&problem(), PROBLEM_CHARS_MAX));
         } else {
             self.more += 1;
         }
@@ -424,12 +426,13 @@ fn letters(types: &[ValType]) -> Box<str> {
 }
 
 fn shown(module: &str, name: &str) -> String {
+    let cut = |name| cut(name, NAME_CHARS_MAX);
     format!("{}.{}", cut(module), cut(name))
 }
 
-fn cut(name: &str) -> String {
-    let mut cut: String = name.chars().take(NAME_CHARS_MAX).collect();
-    if cut.len() < name.len() {
+fn cut(text: &str, chars_max: usize) -> String {
+    let mut cut: String = text.chars().take(chars_max).collect();
+    if cut.len() < text.len() {
         cut.push_str("...");
     }
     cut

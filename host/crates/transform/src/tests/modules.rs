@@ -174,6 +174,22 @@ fn a_thousand_problems_are_counted_not_listed() {
     assert_eq!(problems[20], "and 980 more");
 }
 
+/// What the module put there does not come back whole.
+#[test]
+fn long_texts_of_a_module_are_cut_in_messages() {
+    let long = "x".repeat(100_000);
+    let section = format!(r#"(@custom "wstream" "{{\"outputs\": \"{long}\"}}")"#);
+    let import = format!(r#"(import "{long}" "{long}" (func))"#);
+    let rows = [
+        smallest_with(&section),
+        SMALLEST.replace("(module", &format!("(module {import}")),
+    ];
+    for text in rows {
+        let message = refusal(&text);
+        assert!(message.len() < 500, "{}", message.len());
+    }
+}
+
 /// A module cut off at any byte, through inspection and compiler.
 #[tokio::test]
 async fn a_module_cut_off_anywhere_is_refused() {

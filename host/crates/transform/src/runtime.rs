@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
-use wasmtime::{Cache, CacheConfig, Config, Engine, InstancePre, Linker, OptLevel};
+use wasmtime::{Cache, CacheConfig, Config, Engine, Linker, OptLevel};
 use wstream_record::{ByteSize, Clock};
 
 use crate::executor::Executor;
@@ -96,8 +97,9 @@ impl std::fmt::Debug for Runtime {
 
 /// One module to compile.
 struct Compile {
+    runtime: Arc<Runtime>,
     wasm: Bytes,
-    answer: oneshot::Sender<Result<InstancePre<HostState>, ModuleError>>,
+    answer: oneshot::Sender<Result<Module, ModuleError>>,
 }
 
 impl Runtime {
@@ -147,23 +149,39 @@ impl Runtime {
             let max = self.module_bytes_max;
             return Err(ModuleError::TooLarge { size, max });
         }
-        let sha256: [u8; 32] = Sha256::digest(&wasm).into();
+        let (answer, answered) = oneshot::channel();
+        let compile = Compile {
+            runtime: Arc::clone(self),
+            wasm,
+            answer,
+        };
+        let stopped = || ModuleError::Invalid("the compiler stopped".to_owned());
+        self.compiles.send(compile).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    /// Hashing, checking and compiling take long: this runs on the compiler's thread.
+    fn compile_now(
+        self: &Arc<Self>,
+        linker: &Linker<HostState>,
+        wasm: &[u8],
+    ) -> Result<Module, ModuleError> {
+        let sha256: [u8; 32] = Sha256::digest(wasm).into();
         if let Some(known) = self.known.lock().get(&sha256).and_then(Weak::upgrade) {
             return Ok(Module(known));
         }
-        let inspection = inspect(&wasm)?;
+        let inspection = inspect(wasm)?;
         let from = self.clock.monotonic();
-        let (answer, answered) = oneshot::channel();
-        let gone = |_| ModuleError::Invalid("the compiler stopped".to_owned());
-        let compile = Compile { wasm, answer };
-        self.compiles.send(compile).await.map_err(|_| gone(()))?;
-        let pre = answered.await.map_err(|_| gone(()))??;
+        let module = wasmtime::Module::from_binary(&self.engine, wasm);
+        let pre = module.and_then(|module| linker.instantiate_pre(&module));
+        // The whole chain: the outer error only says that compilation failed.
+        let pre = pre.map_err(|error| ModuleError::Invalid(format!("{error:#}")))?;
         let compiled = Arc::new(Compiled {
             runtime: Arc::clone(self),
             pre,
             inspection,
             sha256,
-            size,
+            size: ByteSize(wasm.len() as u64),
             compile_time: self.clock.monotonic().saturating_sub(from),
         });
         let mut known = self.known.lock();
@@ -228,11 +246,19 @@ fn open_cache(dir: &Path) -> Result<Cache, String> {
 
 /// The compiler's thread; it ends with the runtime.
 fn compile_all(linker: &Linker<HostState>, mut queue: mpsc::Receiver<Compile>) {
-    while let Some(Compile { wasm, answer }) = queue.blocking_recv() {
-        let module = wasmtime::Module::from_binary(linker.engine(), &wasm);
-        let pre = module.and_then(|module| linker.instantiate_pre(&module));
-        // The whole chain: the outer error only says that compilation failed.
-        let result = pre.map_err(|error| ModuleError::Invalid(format!("{error:#}")));
+    while let Some(compile) = queue.blocking_recv() {
+        let Compile {
+            runtime,
+            wasm,
+            answer,
+        } = compile;
+        // A module that breaks the compiler must not end its thread.
+        let compiled = catch_unwind(AssertUnwindSafe(|| runtime.compile_now(linker, &wasm)));
+        let result = compiled.unwrap_or_else(|_| {
+            tracing::error!(bytes = wasm.len(), "the compiler panicked on a module");
+            let message = "the compiler failed on it".to_owned();
+            Err(ModuleError::Invalid(message))
+        });
         // Who asked may have gone.
         drop(answer.send(result));
     }

@@ -126,19 +126,33 @@ pub struct Instance {
     worker: Option<Worker>,
 }
 
-/// Ends the job when the caller goes away.
-struct GiveUp(Arc<AtomicBool>);
+/// Ends the job when the caller goes away before it is done.
+struct GiveUp {
+    flag: Arc<AtomicBool>,
+    done: bool,
+}
+
+impl GiveUp {
+    fn of(worker: &Worker) -> Self {
+        Self {
+            flag: worker.given_up(),
+            done: false,
+        }
+    }
+}
 
 impl Drop for GiveUp {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        if !self.done {
+            self.flag.store(true, Ordering::Relaxed);
+        }
     }
 }
 
 impl Instance {
     pub(crate) async fn start(shared: Arc<Shared>) -> Result<Self, InitError> {
         let worker = Worker::new(Arc::clone(&shared));
-        let give_up = GiveUp(worker.given_up());
+        let mut give_up = GiveUp::of(&worker);
         let runtime = Arc::clone(shared.module.runtime());
         let job = runtime.executor.run(async move {
             let mut worker = worker;
@@ -147,7 +161,7 @@ impl Instance {
             (worker, started)
         });
         let ended = job.await;
-        std::mem::forget(give_up);
+        give_up.done = true;
         let Ok((worker, started)) = ended else {
             return Err(InitError::failed(
                 "starting",
@@ -170,7 +184,7 @@ impl Instance {
         }
         let worker = self.worker.take();
         let mut worker = worker.unwrap_or_else(|| Worker::new(Arc::clone(&self.shared)));
-        let give_up = GiveUp(worker.given_up());
+        let mut give_up = GiveUp::of(&worker);
         let given = batch.clone();
         let job = self.shared.module.runtime().executor.run(async move {
             let stopwatch = Arc::clone(worker.stopwatch());
@@ -178,7 +192,7 @@ impl Instance {
             (worker, processed)
         });
         let ended = job.await;
-        std::mem::forget(give_up);
+        give_up.done = true;
         let Ok((worker, processed)) = ended else {
             // The job panicked, which is a fault of the host: the records are not to blame.
             let error = InitError::failed("a call", Cause::Trap, "the host failed");

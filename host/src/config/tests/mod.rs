@@ -230,7 +230,7 @@ fn a_module_is_looked_into() {
         ),
         (
             "module = \"./ones.wasm\"",
-            Some("w.toml:14:26: there is no file ./ones.wasm\n  hint: did you mean ./one.wasm?"),
+            Some("w.toml:14:26: there is no file ./ones.wasm\n  hint: did you mean one.wasm?"),
         ),
     ];
     for (step, wanted) in rows {

@@ -137,8 +137,8 @@ def start(args):
         }
         config = ROOT / "examples/netflix/wstream.toml"
         run([binary(), "run", config, "--once", "--data", loaded, *free_ports()], env)
-        fill = [binary(), "bench", "log", "--data", loaded, "--partitions", "4", "--keep"]
-        run([*fill, "--total", f"{args.gib}GiB", "--json"])
+        fill = [binary(), "bench", "log", "--data", loaded, "--partitions", "4"]
+        run([*fill, "--total-bytes", f"{args.gib}GiB", "--json"])
         rows["loaded"] = timed_start(loaded, config, args.runs, env)
         rows["loaded bytes"] = sum(f.stat().st_size for f in loaded.rglob("*") if f.is_file())
     report("start", rows, args.out)

@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod cli;
 mod examples;
 mod hostile_guests;
 mod hostile_rows;

@@ -19,11 +19,12 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use serde::Serialize;
-use wstream_log::{Durability, Log, LogConfig, Partition, TopicConfig};
+use wstream_log::{DataDir, Durability, Log, LogConfig, Partition, TopicConfig};
 use wstream_record::{
     BatchBuilder, ByteSize, Clock, PartitionId, RecordBatch, Timestamp, TopicName, TopicPartition,
 };
 
+use super::{Scratch, cpu_time};
 use crate::units::Size;
 
 /// Batches in flight, at most, over all partitions.
@@ -61,6 +62,9 @@ pub struct LogBenchOptions {
     /// A directory on the device to measure; a new one in it is used and removed.
     #[arg(long, default_value = ".")]
     pub dir: PathBuf,
+    /// Fill the topic `bench` of a node's data directory, in one round, and keep it.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dir", "rounds", "baseline"])]
+    pub data: Option<PathBuf>,
 }
 
 /// What an acknowledged batch survives.
@@ -148,50 +152,41 @@ pub async fn run(options: LogBenchOptions) -> anyhow::Result<LogBenchReport> {
         partitions,
         clock: Clock::system(),
     };
-    let scratch = Scratch::new(&options.dir)?;
     let mut log = Vec::new();
     let mut file = Vec::new();
+    if let Some(data) = &options.data {
+        let data = DataDir::open(data)?;
+        log.push(load.measure_log(data.path()).await?);
+        return report(&load, log, file);
+    }
+    let scratch = Scratch::new(&options.dir)?;
     for round in 0..options.rounds {
-        let dir = scratch.0.join(format!("log-{round}"));
+        let dir = scratch.path().join(format!("log-{round}"));
         log.push(load.measure_log(&dir).await?);
         fs::remove_dir_all(&dir)?;
         if options.baseline == Some(Baseline::File) {
             let load = load.clone();
-            let path = scratch.0.join(format!("file-{round}"));
+            let path = scratch.path().join(format!("file-{round}"));
             let measured = tokio::task::spawn_blocking(move || load.measure_file(&path));
             file.push(measured.await??);
         }
     }
+    report(&load, log, file)
+}
+
+fn report(load: &Load, log: Vec<Measured>, file: Vec<Measured>) -> anyhow::Result<LogBenchReport> {
+    let options = &load.options;
     Ok(LogBenchReport {
         record_bytes: options.record_bytes.0.0,
-        batch_bytes: bytes,
-        batch_records: records,
+        batch_bytes: load.batch.bytes().len() as u64,
+        batch_records: load.records,
         durability: options.durability,
         partitions: options.partitions,
         in_flight: options.in_flight,
-        rounds: options.rounds,
+        rounds: log.len(),
         log: median(log).context("at least one round was run")?,
         file: median(file),
     })
-}
-
-/// A directory that goes with the measurement.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(parent: &Path) -> anyhow::Result<Self> {
-        let dir = parent.join(format!("wstream-bench-{}", std::process::id()));
-        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        Ok(Self(dir))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(dir = %self.0.display(), %error, "could not remove");
-        }
-    }
 }
 
 #[derive(Clone)]
@@ -221,7 +216,9 @@ impl Load {
             max_message_bytes: ByteSize(u64::from(u32::MAX)),
             ..TopicConfig::partitions(self.options.partitions)
         };
-        log.create_topic(&topic, settings).await?;
+        if log.topic(&topic).is_none() {
+            log.create_topic(&topic, settings).await?;
+        }
         let mut producers = Vec::new();
         for number in (0..self.options.partitions).map(PartitionId) {
             let name = TopicPartition::new(topic.clone(), number);
@@ -369,14 +366,6 @@ impl Meter {
     }
 }
 
-/// CPU time that the process has used, all its threads together.
-pub(super) fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
-    Duration::new(seconds, nanos)
-}
-
 fn median(mut rounds: Vec<Measured>) -> Option<Measured> {
     rounds.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
     rounds.get(rounds.len() / 2).copied()
@@ -445,6 +434,7 @@ mod tests {
             rounds: 1,
             baseline: Some(Baseline::File),
             dir: dir.path().to_owned(),
+            data: None,
         };
         let report = run(options).await.unwrap();
         for measured in [Some(report.log), report.file] {

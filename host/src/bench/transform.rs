@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use wstream_record::{Clock, Offset, PartitionId, Record, StoredRecord, Timestamp, TopicName};
 use wstream_transform::{InputBatch, Instance, Limits, Module, Runtime, RuntimeConfig, Transform};
 
-use super::log::cpu_time;
+use super::cpu_time;
 
 /// Bytes of a generated record.
 const RECORD_BYTES: usize = 305;

@@ -4,6 +4,7 @@
 //! output, everything else to standard error; a reader that goes away, as `| head` does, ends a
 //! command quietly. Commands that need a node talk HTTP to it; the others need none.
 
+mod bench;
 mod check;
 mod client;
 mod completion;
@@ -66,6 +67,8 @@ enum Command {
     Search(search::SearchArgs),
     /// Make, build, test and look at transforms; none of it needs a node.
     Transform(transform::TransformArgs),
+    /// Measure the parts of a node on this machine.
+    Bench(bench::BenchArgs),
     /// Print the completion script of a shell.
     Completion(completion::CompletionArgs),
 }
@@ -82,6 +85,7 @@ impl Cli {
             Command::Consume(args) => consume::execute(args, &mut output).await,
             Command::Search(args) => search::execute(args, &mut output).await,
             Command::Transform(args) => transform::execute(args, &mut output).await,
+            Command::Bench(args) => bench::execute(args, &mut output).await,
             Command::Completion(args) => completion::execute(&args, &mut output),
         };
         let result = result.and_then(|()| Ok(output.flush()?));

@@ -16,6 +16,7 @@ use clap::{Args, Subcommand};
 use serde_json::value::RawValue;
 use wstream_transform::{Limits, Module, Runtime, RuntimeConfig};
 
+use super::bench::{TransformBenchArgs, bench_transform};
 use super::output::Output;
 use crate::units::{Period, Size};
 
@@ -24,6 +25,7 @@ Examples:
   wstream transform new shout                 make a transform in Rust in ./shout
   wstream transform build shout               compile it to shout/dist/shout.wasm
   wstream transform test shout/dist/shout.wasm --cases shout/cases.jsonl
+  wstream transform bench shout/dist/shout.wasm
   wstream transform show shout/dist/shout.wasm";
 
 #[derive(Debug, Args)]
@@ -41,6 +43,9 @@ enum TransformCommand {
     Build(build::BuildArgs),
     /// Run cases or records through a module.
     Test(test::TestArgs),
+    /// Measure a module: time per record, memory, failures.
+    #[command(after_help = EXAMPLES)]
+    Bench(TransformBenchArgs),
     /// Show what a module says of itself.
     Show(show::ShowArgs),
 }
@@ -50,6 +55,7 @@ pub(super) async fn execute(args: TransformArgs, output: &mut Output) -> anyhow:
         TransformCommand::New(args) => new::execute(&args, output),
         TransformCommand::Build(args) => build::execute(&args, output),
         TransformCommand::Test(args) => test::execute(args, output).await,
+        TransformCommand::Bench(args) => bench_transform(args, output).await,
         TransformCommand::Show(args) => show::execute(&args, output),
     }
 }

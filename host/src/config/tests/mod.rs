@@ -1,6 +1,7 @@
 //! Wrong files and what is said of them.
 
 mod rows;
+mod schema;
 
 use std::path::Path;
 
@@ -161,18 +162,6 @@ fn a_file_that_is_not_there_or_not_text_is_refused() {
     assert!(
         load_as_text("latin1.toml").contains("latin1.toml:2:6: the text is not UTF-8 from here on")
     );
-}
-
-#[test]
-fn the_schema_describes_what_is_read() {
-    let schema = schema();
-    let sources = schema["$defs"]["SourceConfig"]["oneOf"].as_array().unwrap();
-    let kinds: Vec<&str> = sources
-        .iter()
-        .filter_map(|s| s["properties"]["type"]["const"].as_str())
-        .collect();
-    assert_eq!(kinds, ["csv", "jsonl"]);
-    assert_eq!(schema["additionalProperties"], false);
 }
 
 /// The smallest module that fits, with outputs.

@@ -1,0 +1,90 @@
+//! `wstream bench`: measures the parts of a node in this process, as text or JSON.
+
+use std::fmt::Display;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::output::Output;
+use crate::bench::{log, pipeline, transform};
+
+const EXAMPLES: &str = "\
+Examples:
+  wstream bench log --baseline file                 the log beside a plain file
+  wstream bench log --durability disk --record-bytes 1KiB --batch-bytes 1KiB --json
+  wstream bench transform transforms/dist/filter.wasm --config '{\"field\":\"level\",\"op\":\"exists\"}'
+  wstream bench pipeline --module transforms/dist/filter.wasm --lines 2000000
+
+Quote medians, and trust CPU seconds before rates: machines are noisy.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct BenchArgs {
+    #[command(subcommand)]
+    command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Append to the log and wait for acknowledgements.
+    #[command(after_help = EXAMPLES)]
+    Log {
+        #[command(flatten)]
+        options: log::LogBenchOptions,
+        /// Print the figures as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run records through a module.
+    #[command(after_help = EXAMPLES)]
+    Transform(TransformBenchArgs),
+    /// Run a file of JSON lines through a whole node into files.
+    #[command(after_help = EXAMPLES)]
+    Pipeline {
+        #[command(flatten)]
+        options: pipeline::PipelineBenchOptions,
+        /// Print the figures as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `wstream bench transform`, and `wstream transform bench`.
+#[derive(Debug, Args)]
+pub(super) struct TransformBenchArgs {
+    #[command(flatten)]
+    options: transform::TransformBenchOptions,
+    /// Print the figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn bench_transform(
+    args: TransformBenchArgs,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    print(&transform::run(args.options).await?, args.json, output)
+}
+
+pub(super) async fn execute(args: BenchArgs, output: &mut Output) -> anyhow::Result<()> {
+    match args.command {
+        BenchCommand::Log { options, json } => print(&log::run(options).await?, json, output),
+        BenchCommand::Transform(args) => bench_transform(args, output).await,
+        BenchCommand::Pipeline { options, json } => {
+            print(&pipeline::run(options).await?, json, output)
+        }
+    }
+}
+
+fn print(
+    report: &(impl Serialize + Display),
+    json: bool,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let text = if json {
+        serde_json::to_string_pretty(report)?
+    } else {
+        report.to_string()
+    };
+    Ok(output.line(text.trim_end())?)
+}

@@ -84,7 +84,7 @@ impl fmt::Display for ConfigError {
 /// The name most like `wanted`, if one is like it at all.
 #[must_use]
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let bound = EDITS_MAX.min(wanted.chars().count().div_ceil(2));
+    let bound = EDITS_MAX.min(wanted.chars().count() / 2);
     names
         .into_iter()
         .map(|name| (edits(wanted, name), name))

@@ -98,6 +98,16 @@ fn zone_seconds(zone: &[u8]) -> Option<i64> {
     (hours <= 18 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
+/// Nanoseconds since 1970 of a string of a document that is a day or a time.
+pub(crate) fn parse_document_date(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    match bytes.len() {
+        10 if bytes[4] == b'-' && bytes[7] == b'-' => timestamp_nanos(text),
+        19.. => parse_rfc3339(text),
+        _ => None,
+    }
+}
+
 /// Nanoseconds since 1970 of a date or time as `strict_date_optional_time` takes it.
 pub(crate) fn timestamp_nanos(text: &str) -> Option<i64> {
     parse_rfc3339(text).or_else(|| {

@@ -4,7 +4,7 @@
 //! length of a key are bounded, so that a hostile document costs its own size and no more.
 
 use crate::schema::COLUMN_STRING_BYTES_MAX;
-use crate::time::parse_rfc3339;
+use crate::time::parse_document_date;
 
 /// Deepest nesting of objects and arrays.
 pub const DOCUMENT_DEPTH_MAX: usize = 64;
@@ -55,7 +55,7 @@ pub(crate) enum Node {
     I64(i64),
     U64(u64),
     F64(f64),
-    /// Nanoseconds since 1970 of a string that is an RFC 3339 time.
+    /// Nanoseconds since 1970 of a string that is a day or an RFC 3339 time.
     Date(i64),
     Str {
         at: u32,
@@ -361,7 +361,7 @@ impl Parser<'_> {
     fn string_node(&mut self, at: u32, len: u32) -> Node {
         if len as usize > COLUMN_STRING_BYTES_MAX {
             self.note_long();
-        } else if let Some(nanos) = parse_rfc3339(self.slice(at, len)) {
+        } else if let Some(nanos) = parse_document_date(self.slice(at, len)) {
             return Node::Date(nanos);
         }
         Node::Str { at, len }

@@ -403,8 +403,9 @@ impl Index {
         }
     }
 
-    /// Replaces the documents of `[from, to)` of a source by those of the batch, in one commit of
-    /// its own; the source's position stays. Returns when it is durable.
+    /// Replaces the documents of `[from, next_offset)` of a source by those of the batch, in one
+    /// commit of its own. The source's position does not fall. A keyed document stays away if its
+    /// key has a document of a later offset. Returns when it is durable.
     ///
     /// # Errors
     /// As for [`Index::submit`].

@@ -5,7 +5,7 @@
 //! asked, and before it closes; never when nothing came. A position moves only after the commit's
 //! files and the directory are on disk.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
@@ -16,9 +16,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tantivy::columnar::Column;
 use tantivy::indexer::{IndexWriterOptions, UserOperation};
 use tantivy::query::{BooleanQuery, Query, RangeQuery};
-use tantivy::{IndexWriter, Term};
+use tantivy::schema::IndexRecordOption;
+use tantivy::{DocSet, IndexWriter, Searcher, TERMINATED, Term};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::{debug, error};
 use wstream_record::Offset;
@@ -27,6 +29,7 @@ use super::payload;
 use super::{Shared, Slot};
 use crate::document::{TapeBatch, TapeDocument};
 use crate::error::WriteError;
+use crate::schema::Fields;
 
 /// The longest the thread waits before it looks at the clock, which may be a test's.
 const TICK: Duration = Duration::from_millis(100);
@@ -114,6 +117,37 @@ impl Writers {
 /// Makes the names of a directory's files durable.
 pub(super) fn sync_directory(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// The offset of the document that has a key, if it is of source number `src`.
+fn newest(
+    searcher: &Searcher,
+    fields: Fields,
+    key: &str,
+    src: i64,
+) -> tantivy::Result<Option<Offset>> {
+    let term = Term::from_field_text(fields.id, key);
+    let mut newest = None;
+    for segment in searcher.segment_readers() {
+        let index = segment.inverted_index(fields.id)?;
+        let Some(mut postings) = index.read_postings(&term, IndexRecordOption::Basic)? else {
+            continue;
+        };
+        let (offsets, sources) = (
+            segment.fast_fields().u64("_off")?,
+            segment.fast_fields().u64("_src")?,
+        );
+        while postings.doc() != TERMINATED {
+            let document = postings.doc();
+            let number =
+                |column: &Column<u64>| column.first(document).and_then(|n| i64::try_from(n).ok());
+            if !segment.is_deleted(document) && number(&sources) == Some(src) {
+                newest = newest.max(number(&offsets).map(Offset));
+            }
+            postings.advance();
+        }
+    }
+    Ok(newest)
 }
 
 struct Worker {
@@ -255,7 +289,7 @@ impl Worker {
                 if from < Some(next) {
                     self.dirty_since.get_or_insert(now);
                     self.bytes += documents.bytes();
-                    self.apply(&documents, from)?;
+                    self.apply(&documents, |index| Some(documents.offset(index)) >= from)?;
                     self.applied[number] = Some(next);
                 }
             }
@@ -287,11 +321,15 @@ impl Worker {
         self.applied[number]
     }
 
-    /// Gives documents from `from` on to tantivy; a keyed one replaces its predecessor.
-    fn apply(&mut self, batch: &Arc<TapeBatch>, from: Option<Offset>) -> tantivy::Result<()> {
+    /// Gives the wanted documents to tantivy; a keyed one replaces its predecessor.
+    fn apply(
+        &mut self,
+        batch: &Arc<TapeBatch>,
+        wanted: impl Fn(usize) -> bool,
+    ) -> tantivy::Result<()> {
         let mut operations = Vec::with_capacity(batch.len());
         for index in 0..batch.len() {
-            if Some(batch.offset(index)) < from {
+            if !wanted(index) {
                 continue;
             }
             if let Some(key) = batch.key(index) {
@@ -331,8 +369,18 @@ impl Worker {
         ));
         let both = BooleanQuery::intersection(vec![source, range]);
         self.writer.delete_query(Box::new(both))?;
+        // The last offset of a key wins, also over one that is replayed.
+        let searcher = self.shared.reader.searcher();
         for batch in documents {
-            self.apply(batch, None)?;
+            let mut outdated = HashSet::new();
+            for index in 0..batch.len() {
+                if let Some(key) = batch.key(index)
+                    && newest(&searcher, fields, key, src)? >= Some(to)
+                {
+                    outdated.insert(index);
+                }
+            }
+            self.apply(batch, |index| !outdated.contains(&index))?;
         }
         self.applied[number] = self.applied[number].max(Some(to));
         self.commit()

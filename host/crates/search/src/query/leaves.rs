@@ -113,6 +113,7 @@ impl Context<'_> {
                 Some(text) => wrap(End {
                     text: text.clone(),
                     is_text: value.is_string(),
+                    compares_text: value.is_string(),
                 }),
                 None => Bound::Unbounded,
             };
@@ -176,7 +177,7 @@ impl Context<'_> {
         }
         let number = |end: &End| Number::parse(&end.text);
         let texts = [&lower, &upper].into_iter().all(|end| match end {
-            Bound::Included(end) | Bound::Excluded(end) => end.is_text,
+            Bound::Included(end) | Bound::Excluded(end) => end.compares_text,
             Bound::Unbounded => true,
         });
         let range = Range {
@@ -374,6 +375,8 @@ pub(super) struct End {
     pub(super) text: String,
     /// Whether it was a JSON string.
     pub(super) is_text: bool,
+    /// Whether it compares with strings.
+    pub(super) compares_text: bool,
 }
 
 /// Maps what a bound holds; `None` if that cannot be mapped.

@@ -10,6 +10,7 @@ use super::compound::best_of;
 use super::leaves::{End, wildcard};
 use super::parser::{self, Node, Occurs};
 use super::text::names;
+use super::values::Number;
 use super::words::Match;
 use super::{Compiled, Context, boost_of, object, scalar_text};
 use crate::error::SearchError;
@@ -110,6 +111,8 @@ impl Context<'_> {
                     bound.as_ref().map(|text| End {
                         text: text.clone(),
                         is_text: true,
+                        // The text says nothing of types: 5 means the number.
+                        compares_text: Number::parse(text).is_none(),
                     })
                 };
                 self.each_text(fields, |field| {

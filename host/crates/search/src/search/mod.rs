@@ -5,6 +5,8 @@ mod hits;
 mod request;
 mod sort;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

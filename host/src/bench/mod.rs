@@ -5,6 +5,7 @@
 
 pub mod log;
 pub mod pipeline;
+pub mod search;
 pub mod transform;
 
 use std::fs;

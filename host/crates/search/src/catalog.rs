@@ -2,7 +2,7 @@
 //!
 //! Everything that touches files runs on blocking threads, searches at most a few at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,8 +31,10 @@ struct Inner {
     dir: PathBuf,
     config: SearchConfig,
     clock: Clock,
-    /// Indices that exist; those in use are open. Locked on blocking threads only.
+    /// Indices that exist; those in use are open. Held while one opens, so on blocking threads.
     indices: Mutex<Indices>,
+    /// Their names, for everyone else.
+    names: Mutex<BTreeSet<String>>,
     writers: Arc<Writers>,
     searches: Semaphore,
 }
@@ -72,6 +74,7 @@ impl Search {
             dir: dir.display().to_string(),
             error,
         })?;
+        let names = by_name.iter().cloned().collect();
         let indices = Indices {
             by_name: by_name.into_iter().map(|name| (name, None)).collect(),
             ..Indices::default()
@@ -83,6 +86,7 @@ impl Search {
             config,
             clock,
             indices: Mutex::new(indices),
+            names: Mutex::new(names),
         })))
     }
 
@@ -101,13 +105,13 @@ impl Search {
     /// Whether an index of exactly that name exists.
     #[must_use]
     pub fn exists(&self, name: &str) -> bool {
-        self.0.indices.lock().by_name.contains_key(name)
+        self.0.names.lock().contains(name)
     }
 
     /// Names of indices, in order.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        self.0.indices.lock().by_name.keys().cloned().collect()
+        self.0.names.lock().iter().cloned().collect()
     }
 
     /// Answers a search over `target` (names and patterns with `*`, separated by commas; empty or
@@ -266,11 +270,12 @@ impl Inner {
         indices
             .by_name
             .insert(name.to_owned(), Some(Arc::clone(&opened)));
+        self.names.lock().insert(name.to_owned());
         Ok(Some(opened))
     }
 
     fn resolve(&self, target: &str, options: Target) -> Result<Vec<Arc<Shared>>, SearchError> {
-        let known: Vec<String> = self.indices.lock().by_name.keys().cloned().collect();
+        let known: Vec<String> = self.names.lock().iter().cloned().collect();
         let mut names: Vec<String> = Vec::new();
         let mut add = |name: &String| {
             if !names.contains(name) {
@@ -314,6 +319,7 @@ impl Inner {
             if let Some(thread) = thread {
                 thread.join().ok();
             }
+            self.names.lock().remove(name);
             indices.deleted += 1;
             let trash = self.dir.join(format!("{TRASH}{}-{name}", indices.deleted));
             std::fs::rename(self.dir.join(name), &trash)?;

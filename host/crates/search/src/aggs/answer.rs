@@ -85,7 +85,10 @@ impl Writer {
         for spec in specs {
             let partial = partials.next();
             let mut type_key = (None, false);
-            if let Some(Partial::Terms { buckets, floats }) = &partial {
+            if let Some(Partial::Terms {
+                buckets, floats, ..
+            }) = &partial
+            {
                 let text = buckets.keys().find(|key| matches!(key, Key::Str(_)));
                 type_key = (text.or_else(|| buckets.keys().next()).cloned(), *floats);
             }
@@ -110,11 +113,15 @@ impl Writer {
     fn one(&mut self, spec: &Spec, partial: Option<Partial>) -> Result<Value, SearchError> {
         match (&spec.kind, partial) {
             (Kind::Terms(terms), partial) => {
-                let (buckets, floats) = match partial {
-                    Some(Partial::Terms { buckets, floats }) => (buckets, floats),
-                    _ => (HashMap::new(), false),
+                let (buckets, floats, rest) = match partial {
+                    Some(Partial::Terms {
+                        buckets,
+                        floats,
+                        rest,
+                    }) => (buckets, floats, rest.count),
+                    _ => (HashMap::new(), false, 0),
                 };
-                self.terms(spec, terms, buckets, floats)
+                self.terms(spec, terms, buckets, (floats, rest))
             }
             (Kind::Histogram(histogram), partial) => {
                 self.histogram(spec, histogram, steps(partial))
@@ -162,10 +169,10 @@ impl Writer {
         spec: &Spec,
         terms: &Terms,
         buckets: HashMap<Key, Bucket>,
-        floats: bool,
+        (floats, rest): (bool, u64),
     ) -> Result<Value, SearchError> {
         let mut buckets = fold(buckets);
-        let all: u64 = buckets.iter().map(|(_, bucket)| bucket.count).sum();
+        let counted: u64 = buckets.iter().map(|(_, bucket)| bucket.count).sum();
         buckets.retain(|(_, bucket)| bucket.count >= terms.min_doc_count);
         for order in &terms.order {
             check_order(spec, order)?;
@@ -201,7 +208,7 @@ impl Writer {
         }
         Ok(json!({
             "doc_count_error_upper_bound": 0,
-            "sum_other_doc_count": all - shown,
+            "sum_other_doc_count": rest + counted - shown,
             "buckets": written,
         }))
     }

@@ -17,7 +17,7 @@ mod values;
 
 pub(crate) use answer::answer;
 pub(crate) use partial::{Partial, merge_all};
-pub(crate) use request::{Spec, parse};
+pub(crate) use request::{Spec, is_certain, keep_frequent, parse};
 pub(crate) use segment::{Collector, prepare, to_f64};
 pub(crate) use values::BLOCK_DOCUMENTS;
 

@@ -25,6 +25,45 @@ pub(crate) enum Key {
 pub(crate) struct Bucket {
     pub(crate) count: u64,
     pub(crate) subs: Vec<Partial>,
+    /// Of what segments left out at most, the part of those that did count this bucket.
+    pub(crate) covered: u64,
+}
+
+/// Terms that segments left out because they were rare.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rest {
+    /// Counts of all of them.
+    pub(crate) count: u64,
+    /// The largest count that one of them can have.
+    pub(crate) largest: u64,
+}
+
+impl Rest {
+    /// Keeps the most frequent terms of a segment.
+    pub(super) fn cut(pairs: &mut Vec<(u32, u64)>, counts: &mut Vec<u64>, kept_max: usize) -> Self {
+        if counts.len() <= kept_max {
+            return Self::default();
+        }
+        let mut places: Vec<usize> = (0..counts.len()).collect();
+        places.select_nth_unstable_by_key(kept_max, |place| std::cmp::Reverse(counts[*place]));
+        let left_out = places.split_off(kept_max);
+        let rest = Self {
+            count: left_out.iter().map(|place| counts[*place]).sum(),
+            largest: left_out
+                .iter()
+                .map(|place| counts[*place])
+                .max()
+                .unwrap_or(0),
+        };
+        *pairs = places.iter().map(|place| pairs[*place]).collect();
+        *counts = places.iter().map(|place| counts[*place]).collect();
+        rest
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.largest += other.largest;
+    }
 }
 
 /// A contribution.
@@ -34,6 +73,7 @@ pub(crate) enum Partial {
         buckets: HashMap<Key, Bucket>,
         /// Whether some number came from a column of floats.
         floats: bool,
+        rest: Rest,
     },
     /// Buckets by the number of their interval, or by the millisecond they start at.
     Steps(BTreeMap<i64, Bucket>),
@@ -108,6 +148,7 @@ impl Stats {
 impl Bucket {
     pub(super) fn merge(&mut self, other: Self) {
         self.count += other.count;
+        self.covered += other.covered;
         if self.subs.is_empty() {
             self.subs = other.subs;
         } else {
@@ -128,16 +169,45 @@ pub(crate) fn merge_all(into: &mut Vec<Partial>, from: Vec<Partial>) {
 }
 
 impl Partial {
+    /// Whether the `size` most frequent terms are certain, though segments left out rare ones:
+    /// each was counted by every segment, and no other can have come as often.
+    pub(super) fn is_certain(&self, size: usize) -> bool {
+        let Self::Terms { buckets, rest, .. } = self else {
+            return true;
+        };
+        if rest.largest == 0 {
+            return true;
+        }
+        let mixed = buckets.keys().any(|key| matches!(key, Key::Str(_)))
+            && buckets.keys().any(|key| !matches!(key, Key::Str(_)));
+        let mut counts: Vec<&Bucket> = buckets.values().collect();
+        counts.sort_unstable_by_key(|bucket| std::cmp::Reverse(bucket.count));
+        let (shown, others) = counts.split_at(size.min(counts.len()));
+        let least = shown.last().map_or(0, |bucket| bucket.count);
+        let unknown = |bucket: &Bucket| rest.largest - bucket.covered;
+        let highest = others.iter().map(|bucket| bucket.count + unknown(bucket));
+        !mixed
+            && shown.len() == size
+            && shown.iter().all(|bucket| unknown(bucket) == 0)
+            && least > highest.max().unwrap_or(0).max(rest.largest)
+    }
+
     fn merge(&mut self, other: Self) {
         match (self, other) {
             (
-                Self::Terms { buckets, floats },
+                Self::Terms {
+                    buckets,
+                    floats,
+                    rest,
+                },
                 Self::Terms {
                     buckets: theirs,
                     floats: more,
+                    rest: other,
                 },
             ) => {
                 *floats |= more;
+                rest.add(other);
                 if buckets.is_empty() {
                     *buckets = theirs;
                     return;

@@ -7,6 +7,7 @@ use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::interval::{Interval, Rounding, parse_duration};
+use super::partial::Partial;
 use crate::error::SearchError;
 use crate::time;
 
@@ -14,6 +15,9 @@ use crate::time;
 const DEPTH_MAX: usize = 20;
 /// Most aggregations in one request.
 const AGGREGATIONS_MAX: usize = 512;
+
+/// Fewest terms that a segment tells of.
+const KEPT_MIN: usize = 1_000;
 
 /// One aggregation of a request.
 #[derive(Debug, Clone)]
@@ -51,6 +55,8 @@ pub(crate) struct Terms {
     pub(crate) include: Option<Names>,
     pub(crate) exclude: Option<Names>,
     pub(crate) format: Option<String>,
+    /// Most terms that a segment tells of; without it, all.
+    pub(crate) kept_max: Option<usize>,
 }
 
 /// Keys that are let through or kept out.
@@ -160,6 +166,33 @@ pub(crate) enum What {
 pub(crate) fn parse(aggs: &Value, now: i64) -> Result<Vec<Spec>, SearchError> {
     let mut count = 0;
     Reader { now }.all(aggs, 0, &mut count)
+}
+
+/// Lets segments leave out rare terms where the most frequent are wanted and nothing of each but
+/// its count. Answers whether there is such a place.
+pub(crate) fn keep_frequent(specs: &mut [Spec]) -> bool {
+    let mut any = false;
+    for spec in specs.iter_mut().filter(|spec| spec.subs.is_empty()) {
+        if let Kind::Terms(terms) = &mut spec.kind
+            && terms.order.is_empty()
+            && terms.include.is_none()
+            && terms.exclude.is_none()
+            && terms.missing.is_none()
+        {
+            terms.kept_max = Some(terms.size.saturating_mul(4).max(KEPT_MIN));
+            any = true;
+        }
+    }
+    any
+}
+
+/// Whether the answer is exact although segments may have left out rare terms.
+pub(crate) fn is_certain(specs: &[Spec], partials: &[Partial]) -> bool {
+    let mut each = specs.iter().zip(partials);
+    each.all(|(spec, partial)| match &spec.kind {
+        Kind::Terms(terms) if terms.kept_max.is_some() => partial.is_certain(terms.size),
+        _ => true,
+    })
 }
 
 struct Reader {
@@ -410,6 +443,7 @@ fn terms(name: &str, o: &Map<String, Value>) -> Result<Kind, SearchError> {
         include: listed(o.get("include"))?,
         exclude: listed(o.get("exclude"))?,
         format: o.get("format").and_then(Value::as_str).map(str::to_owned),
+        kept_max: None,
     }))
 }
 

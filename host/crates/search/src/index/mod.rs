@@ -112,6 +112,10 @@ pub(crate) struct Shared {
     room: Arc<Semaphore>,
     room_units: u32,
     committed: watch::Sender<u64>,
+    /// Whether this life of the index is over.
+    ended: watch::Sender<bool>,
+    /// Held by the writer's thread: the next one starts when the last has let go of the files.
+    writing: Mutex<()>,
     writers: Arc<Writers>,
     /// Milliseconds of the clock at the last submit.
     used: AtomicU64,
@@ -169,6 +173,8 @@ impl Shared {
             room: Arc::new(Semaphore::new(room_units as usize)),
             room_units,
             committed: watch::Sender::new(0),
+            ended: watch::Sender::new(false),
+            writing: Mutex::new(()),
             writers: Arc::clone(writers),
             used: AtomicU64::new(0),
         }))
@@ -209,6 +215,12 @@ impl Shared {
                 index: self.name.clone(),
             },
         }
+    }
+
+    /// Waits for the end that made the writer drop a reply, and says why it came.
+    async fn ended(&self) -> WriteError {
+        self.ended.subscribe().wait_for(|ended| *ended).await.ok();
+        self.closed()
     }
 
     async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, WriteError> {
@@ -288,6 +300,7 @@ impl Shared {
             std::mem::replace(&mut *slot, Slot::Dead(error))
         };
         self.room.close();
+        self.ended.send_replace(true);
         match before {
             Slot::Open(_, thread) => Some(thread),
             _ => None,
@@ -432,8 +445,10 @@ impl Index {
             _room: self.0.reserve(CHUNK_BYTES).await?,
         };
         self.0.send(job).await?;
-        done.await.map_err(|_| self.0.closed())?;
-        Ok(rejected)
+        match done.await {
+            Ok(()) => Ok(rejected),
+            Err(_) => Err(self.0.ended().await),
+        }
     }
 
     /// Commits now. Returns when everything submitted before is durable and searchable.
@@ -444,7 +459,10 @@ impl Index {
         let (reply, done) = oneshot::channel();
         let room = self.0.reserve(0).await?;
         self.0.send(Job::Flush { reply, _room: room }).await?;
-        done.await.map_err(|_| self.0.closed())
+        match done.await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.0.ended().await),
+        }
     }
 
     /// The next offset of a source by the last commit.

@@ -184,10 +184,12 @@ fn fail(shared: &Shared, reason: &str) {
 /// The thread's body.
 pub(super) fn run(shared: Arc<Shared>, jobs: Receiver<Job>, permit: OwnedSemaphorePermit) {
     let guard = Guard(shared);
+    let alone = guard.0.writing.lock();
     let result = Worker::open(Arc::clone(&guard.0)).and_then(|worker| worker.work(&jobs));
     if let Err(reason) = result {
         fail(&guard.0, &reason.to_string());
     }
+    drop(alone);
     drop(permit);
 }
 

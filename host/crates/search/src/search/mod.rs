@@ -76,11 +76,7 @@ pub(crate) fn search(
     now: Timestamp,
 ) -> Result<Value, SearchError> {
     let request = Request::new(body, options)?;
-    let specs = match &request.aggregations {
-        Some(aggregations) => aggs::parse(aggregations, now.0)?,
-        None => Vec::new(),
-    };
-    let mut found = Found::default();
+    let mut specs = request.specs(now.0)?;
     let views: Result<Vec<View<'_>>, SearchError> =
         indices.iter().map(|index| View::new(index, now)).collect();
     let views = views?;
@@ -90,9 +86,17 @@ pub(crate) fn search(
             .iter()
             .map(|view| (&*view.snapshot, view.shared.name.as_str())),
     )?;
-    for (place, view) in views.iter().enumerate() {
-        search_index(place, view, &request, &specs, &mut found)?;
+    let mut quick = None;
+    if aggs::keep_frequent(&mut specs) {
+        quick = Some(search_all(&views, &request, &specs)?);
     }
+    let mut found = match quick {
+        Some(found) if aggs::is_certain(&specs, &found.partials) => found,
+        _ => {
+            specs = request.specs(now.0)?;
+            search_all(&views, &request, &specs)?
+        }
+    };
     sort_hits(&mut found.hits, &request.sort);
     let hits = found.hits.iter().skip(request.from).take(request.size);
     let max_score = match request.sort.is_empty() {
@@ -118,6 +122,14 @@ pub(crate) fn search(
         answer["aggregations"] = aggs::answer(&specs, found.partials, request.typed_keys)?;
     }
     Ok(answer)
+}
+
+fn search_all(views: &[View<'_>], request: &Request, specs: &[Spec]) -> Result<Found, SearchError> {
+    let mut found = Found::default();
+    for (place, view) in views.iter().enumerate() {
+        search_index(place, view, request, specs, &mut found)?;
+    }
+    Ok(found)
 }
 
 fn search_index(

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::sort::{self, SortKey};
 use super::source::SourceFilter;
+use crate::aggs::{self, Spec};
 use crate::error::SearchError;
 use crate::query::{Compiled, Context, scalar_text};
 
@@ -100,7 +101,7 @@ pub(super) struct Request {
     /// The sort values of the hit to go on behind.
     pub(super) search_after: Option<Vec<Value>>,
     pub(super) source: SourceFilter,
-    pub(super) aggregations: Option<Value>,
+    aggregations: Option<Value>,
     total: TotalHits,
     total_as_int: bool,
     pub(super) typed_keys: bool,
@@ -171,6 +172,14 @@ impl Request {
             total_as_int: options.total_hits_as_int,
             typed_keys: options.typed_keys,
         })
+    }
+
+    /// The aggregations.
+    pub(super) fn specs(&self, now: i64) -> Result<Vec<Spec>, SearchError> {
+        match &self.aggregations {
+            Some(aggregations) => aggs::parse(aggregations, now),
+            None => Ok(Vec::new()),
+        }
     }
 
     pub(super) fn compile(&self, context: &Context<'_>) -> Result<Compiled, SearchError> {

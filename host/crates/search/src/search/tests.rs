@@ -242,7 +242,7 @@ async fn sorting_several_keys_over_segments() {
             json!([{"n": {"order": "asc", "missing": "_first"}}]),
             "5 4 0 1 2 3",
         ),
-        (json!(["_doc"]), "0 1 2 3 4 5"),
+        (json!([{"n": {"missing": "_last"}}, "_doc"]), "4 0 1 2 3 5"),
     ];
     for (sort, expected) in rows {
         for size in [6, 3] {
@@ -306,6 +306,35 @@ async fn aggregations_nest_filter_and_fill() {
     assert_eq!(buckets(&twice), [(json!(0), 50), (json!(1), 50)]);
     let missing = aggregate(&search, json!({"terms": {"field": "none", "missing": "-"}})).await;
     assert_eq!(buckets(&missing), [(json!("-"), 100)]);
+    search.close().await;
+}
+
+#[tokio::test]
+async fn the_most_frequent_of_many_terms_are_exact() {
+    let dir = tempfile::tempdir().unwrap();
+    // Two segments of 3,000 terms that each leave out most: "late" is rare in the first only.
+    let terms = |skew: usize| -> Vec<Value> {
+        let rare = (0..3_000).map(|n| json!({"k": format!("r{n}")}));
+        let often = (0..10).flat_map(|n| vec![json!({"k": format!("o{n}")}); 20 + n]);
+        rare.chain(often)
+            .chain(vec![json!({"k": "late"}); skew])
+            .collect()
+    };
+    let search = indexed(dir.path(), &[&terms(1), &terms(35)]).await;
+    for (size, first) in [(3, ("o9", 58)), (11, ("o9", 58)), (500, ("o9", 58))] {
+        let answer = aggregate(&search, json!({"terms": {"field": "k", "size": size}})).await;
+        let buckets = buckets(&answer);
+        assert_eq!((buckets[0].0.as_str().unwrap(), buckets[0].1), first);
+        let shown: u64 = buckets.iter().map(|(_, count)| count).sum();
+        assert_eq!(
+            answer["sum_other_doc_count"],
+            6_000 + 490 + 36 - shown,
+            "{size}"
+        );
+        if size > 10 {
+            assert!(buckets.contains(&(json!("late"), 36)), "{size}");
+        }
+    }
     search.close().await;
 }
 

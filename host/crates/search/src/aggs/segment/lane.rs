@@ -7,7 +7,7 @@ use tantivy::columnar::StrColumn;
 use tantivy::{DocId, i64_to_u64, u64_to_f64, u64_to_i64};
 
 use super::super::interval::Rounding;
-use super::super::partial::{Bucket, Key, Partial};
+use super::super::partial::{Bucket, Key, Partial, Rest};
 use super::super::request::{DateHistogram, Histogram, Kind, Ranges, Terms};
 use super::super::slots::Slots;
 use super::super::{BUCKETS_COLLECTED_MAX, BUCKETS_MAX, too_many_buckets};
@@ -45,10 +45,32 @@ pub(super) struct Lane<'p> {
     column: TypedColumn,
     block: Block,
     map: Map,
+    filled: Filled,
+    children: Vec<Node<'p>>,
+}
+
+/// The buckets of a lane.
+struct Filled {
     slots: Slots,
     counts: Vec<u64>,
-    children: Vec<Node<'p>>,
+    /// Whether sub-aggregations need to know which document fell where.
+    keep: bool,
     pairs: Vec<(u32, u32)>,
+}
+
+impl Filled {
+    #[inline]
+    fn put(&mut self, place: usize, parent: u32, value: u64) {
+        let slot = self.slots.number(parent, value);
+        let at = slot as usize;
+        if at >= self.counts.len() {
+            self.counts.resize(at + 1, 0);
+        }
+        self.counts[at] += 1;
+        if self.keep {
+            self.pairs.push((short(place), slot));
+        }
+    }
 }
 
 /// The number that a column's value stands for; milliseconds for dates.
@@ -114,10 +136,13 @@ impl<'p> Lane<'p> {
             column,
             block: Block::default(),
             map,
-            slots,
-            counts: Vec::new(),
+            filled: Filled {
+                slots,
+                counts: Vec::new(),
+                keep: !children.is_empty(),
+                pairs: Vec::new(),
+            },
             children,
-            pairs: Vec::new(),
         }))
     }
 
@@ -132,94 +157,110 @@ impl<'p> Lane<'p> {
         pairs: Pairs<'_>,
     ) -> Result<(), SearchError> {
         self.block.load(&self.column, documents);
-        self.pairs.clear();
-        let keep = !self.children.is_empty();
-        let (slots, counts, kept) = (&mut self.slots, &mut self.counts, &mut self.pairs);
-        let mut put = |place: usize, parent: u32, value: u64| {
-            let slot = slots.number(parent, value);
-            if counts.len() <= slot as usize {
-                counts.resize(slot as usize + 1, 0);
+        self.filled.pairs.clear();
+        let (kind, filled) = (&self.column.kind, &mut self.filled);
+        match (self.block.single(), &mut self.map) {
+            (Some(values), Map::Raw) => for_each_pair(documents.len(), pairs, |place, parent| {
+                filled.put(place, parent, values[place]);
+            }),
+            (Some(values), Map::Dates(dates)) => {
+                for_each_pair(documents.len(), pairs, |place, parent| {
+                    if let Some(index) = dates.index(values[place]) {
+                        filled.put(place, parent, index);
+                    }
+                });
             }
-            counts[slot as usize] += 1;
-            if keep {
-                kept.push((short(place), slot));
+            (_, map) => {
+                let block = &self.block;
+                let mut mapped: Vec<u64> = Vec::new();
+                for_each_pair(documents.len(), pairs, |place, parent| {
+                    mapped.clear();
+                    for value in block.of(place) {
+                        map.apply(kind, *value, &mut mapped);
+                    }
+                    // A document counts once in a bucket, however many of its values lie there.
+                    if mapped.len() > 1 {
+                        mapped.sort_unstable();
+                        mapped.dedup();
+                    }
+                    for value in &mapped {
+                        filled.put(place, parent, *value);
+                    }
+                });
             }
-        };
-        if let (Some(values), None, Map::Raw) = (self.block.single(), pairs, &self.map) {
-            for (place, value) in values.iter().enumerate() {
-                put(place, 0, *value);
-            }
-        } else {
-            let mut mapped: Vec<u64> = Vec::new();
-            for_each_pair(documents.len(), pairs, |place, parent| {
-                let values = self.block.of(place);
-                mapped.clear();
-                for value in values {
-                    self.map.apply(&self.column.kind, *value, &mut mapped);
-                }
-                // A document counts once in a bucket, however many of its values lie there.
-                if mapped.len() > 1 {
-                    mapped.sort_unstable();
-                    mapped.dedup();
-                }
-                for value in &mapped {
-                    put(place, parent, *value);
-                }
-            });
         }
-        if self.slots.len() > BUCKETS_COLLECTED_MAX {
+        if self.filled.slots.len() > BUCKETS_COLLECTED_MAX {
             return Err(too_many_buckets(BUCKETS_COLLECTED_MAX));
         }
         for child in &mut self.children {
-            child.collect(documents, Some(&self.pairs))?;
+            child.collect(documents, Some(&self.filled.pairs))?;
         }
         Ok(())
     }
 
     /// Adds the lane's buckets to those of each parent.
-    pub(super) fn finish(
-        mut self,
-        kind: &Kind,
-        partials: &mut [Partial],
-    ) -> Result<(), SearchError> {
-        self.counts.resize(self.slots.len(), 0);
-        let keys = self.keys(kind)?;
-        let subs = finish_all(self.children, self.slots.len())?;
-        let pairs = self.slots.pairs().iter();
+    pub(super) fn finish(self, kind: &Kind, partials: &mut [Partial]) -> Result<(), SearchError> {
+        let Filled {
+            slots, mut counts, ..
+        } = self.filled;
+        counts.resize(slots.len(), 0);
+        let mut pairs = slots.pairs().to_vec();
+        let mut rest = Rest::default();
+        if let (Kind::Terms(terms), [_]) = (kind, &*partials)
+            && let Some(kept_max) = terms.kept_max
+        {
+            rest = Rest::cut(&mut pairs, &mut counts, kept_max);
+        }
+        let values: Vec<u64> = pairs.iter().map(|(_, value)| *value).collect();
+        let keys = keys(&self.map, kind, &self.column.kind, values)?;
+        let subs = finish_all(self.children, counts.len())?;
         for (((parent, _), key), (count, subs)) in
-            pairs.zip(keys).zip(self.counts.into_iter().zip(subs))
+            pairs.iter().zip(keys).zip(counts.into_iter().zip(subs))
         {
             if let Some(key) = key {
-                put(&mut partials[*parent as usize], key, Bucket { count, subs });
+                let bucket = Bucket {
+                    count,
+                    subs,
+                    covered: rest.largest,
+                };
+                put(&mut partials[*parent as usize], key, bucket);
             }
         }
-        if let (ColumnKind::F64, true) = (&self.column.kind, !self.slots.pairs().is_empty()) {
-            for partial in partials {
-                if let Partial::Terms { floats, .. } = partial {
-                    *floats = true;
-                }
+        let is_float = matches!(self.column.kind, ColumnKind::F64) && !pairs.is_empty();
+        for partial in partials {
+            if let Partial::Terms {
+                floats, rest: all, ..
+            } = partial
+            {
+                *floats |= is_float;
+                all.add(rest);
             }
         }
         Ok(())
     }
+}
 
-    fn keys(&self, kind: &Kind) -> Result<Vec<Option<LaneKey>>, SearchError> {
-        let values = self.slots.pairs().iter().map(|(_, value)| *value);
-        Ok(match (&self.map, kind) {
-            (Map::Raw, Kind::Terms(terms)) => {
-                term_keys(terms, &self.column.kind, values.collect())?
-            }
-            (Map::Steps { .. }, Kind::Histogram(histogram)) => values
-                .map(|value| within_steps(histogram, u64_to_i64(value)).map(LaneKey::Step))
-                .collect(),
-            (Map::Dates(dates), Kind::DateHistogram(histogram)) => values
-                .map(|value| within_dates(histogram, dates.start(value)).map(LaneKey::Step))
-                .collect(),
-            _ => values
-                .map(|value| usize::try_from(value).ok().map(LaneKey::Place))
-                .collect(),
-        })
-    }
+fn keys(
+    map: &Map,
+    kind: &Kind,
+    column: &ColumnKind,
+    values: Vec<u64>,
+) -> Result<Vec<Option<LaneKey>>, SearchError> {
+    Ok(match (map, kind) {
+        (Map::Raw, Kind::Terms(terms)) => term_keys(terms, column, values)?,
+        (Map::Steps { .. }, Kind::Histogram(histogram)) => values
+            .into_iter()
+            .map(|value| within_steps(histogram, u64_to_i64(value)).map(LaneKey::Step))
+            .collect(),
+        (Map::Dates(dates), Kind::DateHistogram(histogram)) => values
+            .into_iter()
+            .map(|value| within_dates(histogram, dates.start(value)).map(LaneKey::Step))
+            .collect(),
+        _ => values
+            .into_iter()
+            .map(|value| usize::try_from(value).ok().map(LaneKey::Place))
+            .collect(),
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "keys of histograms are doubles")]
@@ -500,6 +541,7 @@ pub(super) fn empty(kind: &Kind) -> Partial {
         Kind::Terms(_) => Partial::Terms {
             buckets: HashMap::new(),
             floats: false,
+            rest: Rest::default(),
         },
         Kind::Range(Ranges { ranges, .. }) => {
             Partial::Places(vec![Bucket::default(); ranges.len()])

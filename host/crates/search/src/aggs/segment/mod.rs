@@ -273,7 +273,11 @@ impl KeysNode<'_> {
                     lane::put(
                         &mut partials[parent],
                         missing.key.clone(),
-                        Bucket { count, subs },
+                        Bucket {
+                            count,
+                            subs,
+                            covered: 0,
+                        },
                     );
                 }
             }
@@ -357,7 +361,11 @@ impl<'p> FilterNode<'p> {
             .counts
             .into_iter()
             .zip(subs)
-            .map(|(count, subs)| Bucket { count, subs });
+            .map(|(count, subs)| Bucket {
+                count,
+                subs,
+                covered: 0,
+            });
         Ok((0..parents)
             .map(|_| Partial::Places(buckets.by_ref().take(width).collect()))
             .collect())

@@ -43,6 +43,11 @@ fn check(node: &Node, titles: &Path, folder: &Path, dead: usize) {
 }
 
 #[test]
+fn the_pages_calculations_hold() {
+    run("node", &["--test", "unit.test.mjs"]);
+}
+
+#[test]
 fn the_page_shows_what_the_node_does() {
     let folder = tempfile::tempdir().unwrap();
     let Some(builder) = netflix(&folder.path().join("data")) else {

@@ -184,6 +184,37 @@ export const charts = [
   ],
 
   [
+    'charts: a bar filters all panels, the address keeps it',
+    async (browser, expected) => {
+      const title = 'Top three genres';
+      const [genre, count] = expected.panels[title].rows[0];
+      const documents = (page, total) =>
+        page.getByText(`${total.toLocaleString('en-US')} documents`, { exact: false }).waitFor();
+      await browser.page(ADDRESS, {}, async (page) => {
+        await compare(page, expected);
+        const group = await plot(page, title);
+        await group.focus();
+        await page.keyboard.press('Home');
+        await page.keyboard.press('Enter');
+        const pill = page.getByRole('button', { name: `Remove the filter genres:${genre}` });
+        await pill.waitFor();
+        await documents(page, count);
+        await page.reload();
+        await documents(page, count);
+        const filter = page.getByRole('searchbox', { name: 'Filter of all panels' });
+        equal(await filter.inputValue(), `genres:${genre}`, 'filter in its field');
+        await pill.click();
+        await documents(page, expected.total);
+        await filter.fill('type:SHOW');
+        await page.keyboard.press('Enter');
+        await documents(page, expected.shows);
+        await page.goBack();
+        await documents(page, expected.total);
+      });
+    },
+  ],
+
+  [
     'charts: a panel as a table and as CSV',
     async (browser, expected) => {
       const title = 'Number of seasons';

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 
 /// Dashboards of one folder.
 const DASHBOARDS_MAX: usize = 200;
@@ -95,13 +96,19 @@ impl Panel {
         self.index.as_deref().unwrap_or(&dashboard.index)
     }
 
-    /// The search that computes it.
+    /// The search that computes it, of the documents that a `filter` in query text leaves.
     #[must_use]
-    pub fn search(&self) -> Value {
+    pub fn search(&self, filter: Option<&str>) -> Value {
         let query = match &self.query {
             None => json!({"match_all": {}}),
             Some(Value::String(text)) => json!({"query_string": {"query": text}}),
             Some(query) => query.clone(),
+        };
+        let query = match filter {
+            None => query,
+            Some(text) => {
+                json!({"bool": {"must": [query], "filter": [{"query_string": {"query": text}}]}})
+            }
         };
         let mut body = json!({"size": 0, "track_total_hits": true, "query": query});
         if let Some(aggs) = &self.aggs {
@@ -244,7 +251,13 @@ fn is_name(text: &str) -> bool {
 
 /// The dashboards of a node. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Dashboards(Arc<RwLock<BTreeMap<String, Arc<Dashboard>>>>);
+pub struct Dashboards(Arc<Shelf>);
+
+#[derive(Debug, Default)]
+struct Shelf {
+    known: RwLock<BTreeMap<String, Arc<Dashboard>>>,
+    replaced: watch::Sender<u64>,
+}
 
 impl Dashboards {
     /// None yet.
@@ -288,7 +301,7 @@ impl Dashboards {
     /// Puts these in place of those known. One that is the same stays the same object, so that
     /// open pages of it go on undisturbed.
     pub fn replace(&self, dashboards: Vec<Dashboard>) {
-        let mut known = self.0.write();
+        let mut known = self.0.known.write();
         let mut next = BTreeMap::new();
         for dashboard in dashboards {
             let kept = known
@@ -298,18 +311,25 @@ impl Dashboards {
             next.insert(name, kept.unwrap_or_else(|| Arc::new(dashboard)));
         }
         *known = next;
+        self.0.replaced.send_modify(|count| *count += 1);
+    }
+
+    /// Changes when dashboards are put in place of others.
+    #[must_use]
+    pub fn replaced(&self) -> watch::Receiver<u64> {
+        self.0.replaced.subscribe()
     }
 
     /// The dashboard of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<Dashboard>> {
-        self.0.read().get(name).cloned()
+        self.0.known.read().get(name).cloned()
     }
 
     /// All of them, by name.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Dashboard>> {
-        self.0.read().values().cloned().collect()
+        self.0.known.read().values().cloned().collect()
     }
 }
 
@@ -382,19 +402,29 @@ mod tests {
             serde_json::from_str(&PANEL.replace("3}", &format!("3{more}}}"))).unwrap()
         };
         let all = json!({"size": 0, "track_total_hits": true, "query": {"match_all": {}}});
-        assert_eq!(panel("").search(), all);
-        let text = panel(r#", "query": "type:SHOW""#).search();
+        assert_eq!(panel("").search(None), all);
+        let text = panel(r#", "query": "type:SHOW""#).search(None);
         assert_eq!(
             text["query"],
             json!({"query_string": {"query": "type:SHOW"}})
         );
         let full =
             panel(r#", "query": {"term": {"a": 1}}, "aggs": {"n": {"terms": {"field": "b"}}}"#);
-        assert_eq!(full.search()["query"], json!({"term": {"a": 1}}));
+        assert_eq!(full.search(None)["query"], json!({"term": {"a": 1}}));
         assert_eq!(
-            full.search()["aggs"],
+            full.search(None)["aggs"],
             json!({"n": {"terms": {"field": "b"}}})
         );
+    }
+
+    #[test]
+    fn a_filter_is_added_to_the_query() {
+        let panel: Panel = serde_json::from_str(PANEL).unwrap();
+        let wanted = json!({"bool": {
+            "must": [{"match_all": {}}],
+            "filter": [{"query_string": {"query": "type:SHOW"}}],
+        }});
+        assert_eq!(panel.search(Some("type:SHOW"))["query"], wanted);
     }
 
     #[test]

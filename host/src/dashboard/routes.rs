@@ -1,10 +1,11 @@
 //! Routes of the page's files and of the dashboards.
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::assets;
@@ -12,6 +13,9 @@ use super::live::Live;
 use super::registry::{Dashboard, Dashboards};
 use crate::http::{ApiError, event_stream};
 use crate::shutdown::Shutdown;
+
+/// Bytes of a filter on a dashboard.
+const FILTER_BYTES_MAX: usize = 4096;
 
 /// What the routes read.
 #[derive(Debug, Clone)]
@@ -73,23 +77,50 @@ async fn one(
     Ok(Json(value))
 }
 
+/// What narrows all panels of a dashboard.
+#[derive(Debug, Deserialize)]
+struct Narrow {
+    q: Option<String>,
+}
+
+impl Narrow {
+    fn filter(&self) -> Result<Option<&str>, ApiError> {
+        let text = self
+            .q
+            .as_deref()
+            .map(str::trim)
+            .filter(|text| !text.is_empty());
+        match text {
+            Some(text) if text.len() > FILTER_BYTES_MAX => Err(ApiError::bad_request(
+                "filter_too_long",
+                format!("q has {} bytes, more than {FILTER_BYTES_MAX}", text.len()),
+            )),
+            text => Ok(text),
+        }
+    }
+}
+
 async fn data(
     State(shown): State<Shown>,
     Path(name): Path<String>,
+    Query(narrow): Query<Narrow>,
 ) -> Result<Json<Value>, ApiError> {
     let dashboard = find(&shown, &name)?;
-    Ok(Json(json!({"panels": shown.live.data(&dashboard).await})))
+    let panels = shown.live.data(&dashboard, narrow.filter()?).await;
+    Ok(Json(json!({"panels": panels})))
 }
 
 /// All panels at once, then what changes after commits of the index.
 async fn follow(
     State(shown): State<Shown>,
     Path(name): Path<String>,
+    Query(narrow): Query<Narrow>,
 ) -> Result<Response, ApiError> {
     let dashboard = find(&shown, &name)?;
+    let filter = narrow.filter()?;
     let mut pages = shown
         .live
-        .open(&shown.dashboards, &dashboard)
+        .open(&shown.dashboards, &dashboard, filter)
         .map_err(|error| {
             ApiError::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -39,8 +39,11 @@ struct Inner {
     search: Search,
     shutdown: Shutdown,
     places: Arc<Semaphore>,
-    working: Mutex<HashMap<String, Working>>,
+    working: Mutex<HashMap<Key, Working>>,
 }
+
+/// A dashboard's name and the filter on it.
+type Key = (String, Option<String>);
 
 #[derive(Debug)]
 struct Working {
@@ -100,19 +103,21 @@ impl Live {
         }))
     }
 
-    /// Computes all panels once: `{id: {"result"} | {"error"}}`.
-    pub async fn data(&self, dashboard: &Dashboard) -> Map<String, Value> {
+    /// Computes all panels once, of the documents that `filter` leaves:
+    /// `{id: {"result"} | {"error"}}`.
+    pub async fn data(&self, dashboard: &Dashboard, filter: Option<&str>) -> Map<String, Value> {
         let mut panels = Map::new();
         for panel in &dashboard.panels {
             panels.insert(
                 panel.id.clone(),
-                run(&self.0.search, dashboard, panel).await,
+                run(&self.0.search, dashboard, panel, filter).await,
             );
         }
         panels
     }
 
-    /// Opens a page of a dashboard; its panels arrive through the result.
+    /// Opens a page of a dashboard, of the documents that `filter` (query text) leaves; its panels
+    /// arrive through the result.
     ///
     /// # Errors
     /// [`PAGES_MAX`] pages are open.
@@ -120,12 +125,14 @@ impl Live {
         &self,
         dashboards: &Dashboards,
         dashboard: &Arc<Dashboard>,
+        filter: Option<&str>,
     ) -> Result<Pages, TooManyPages> {
         let place = Arc::clone(&self.0.places)
             .try_acquire_owned()
             .map_err(|_| TooManyPages)?;
         let mut working = self.0.working.lock();
-        let mut panels = match working.get(&dashboard.name) {
+        let key = (dashboard.name.clone(), filter.map(str::to_owned));
+        let mut panels = match working.get(&key) {
             Some(known) if Arc::ptr_eq(&known.dashboard, dashboard) => known.panels.subscribe(),
             _ => {
                 let (sender, receiver) = watch::channel(Panels::default());
@@ -133,13 +140,14 @@ impl Live {
                     inner: Arc::clone(&self.0),
                     dashboards: dashboards.clone(),
                     dashboard: Arc::clone(dashboard),
+                    key: key.clone(),
                     panels: sender.clone(),
                 };
                 let entry = Working {
                     dashboard: Arc::clone(dashboard),
                     panels: sender,
                 };
-                working.insert(dashboard.name.clone(), entry);
+                working.insert(key, entry);
                 self.0.shutdown.spawn(task.work());
                 receiver
             }
@@ -156,11 +164,12 @@ impl Live {
     }
 }
 
-/// Works for the pages of one dashboard.
+/// Works for the pages of one dashboard with one filter.
 struct Task {
     inner: Arc<Inner>,
     dashboards: Dashboards,
     dashboard: Arc<Dashboard>,
+    key: Key,
     panels: watch::Sender<Panels>,
 }
 
@@ -171,6 +180,7 @@ impl Task {
             .refresh
             .map_or(RUN_INTERVAL, Duration::from_millis);
         let mut commits = Commits::default();
+        let mut replaced = self.dashboards.replaced();
         let mut version = 0;
         loop {
             commits.look(&self.inner.search, &self.dashboard).await;
@@ -183,6 +193,7 @@ impl Task {
             tokio::select! {
                 () = self.inner.shutdown.asked() => return self.leave(),
                 () = self.panels.closed() => if self.is_done() { return },
+                _ = replaced.changed() => {}
                 () = rest => {}
             }
             let current = self.dashboards.get(&self.dashboard.name);
@@ -206,13 +217,12 @@ impl Task {
         self.remove(&mut self.inner.working.lock());
     }
 
-    fn remove(&self, working: &mut HashMap<String, Working>) {
-        let name = &self.dashboard.name;
+    fn remove(&self, working: &mut HashMap<Key, Working>) {
         if working
-            .get(name)
+            .get(&self.key)
             .is_some_and(|known| known.panels.same_channel(&self.panels))
         {
-            working.remove(name);
+            working.remove(&self.key);
         }
     }
 
@@ -221,7 +231,8 @@ impl Task {
         let mut after = Vec::with_capacity(self.dashboard.panels.len());
         for (at, panel) in self.dashboard.panels.iter().enumerate() {
             let mut event = json!({"id": panel.id});
-            let answer = run(&self.inner.search, &self.dashboard, panel).await;
+            let filter = self.key.1.as_deref();
+            let answer = run(&self.inner.search, &self.dashboard, panel, filter).await;
             if let (Value::Object(event), Value::Object(answer)) = (&mut event, answer) {
                 event.extend(answer);
             }
@@ -247,9 +258,9 @@ impl Task {
 }
 
 /// `{"result": {"total", "aggregations"}}`, or `{"error": {"code", "message"}}`.
-async fn run(search: &Search, dashboard: &Dashboard, panel: &Panel) -> Value {
+async fn run(search: &Search, dashboard: &Dashboard, panel: &Panel, filter: Option<&str>) -> Value {
     match search
-        .search(panel.target(dashboard), &panel.search())
+        .search(panel.target(dashboard), &panel.search(filter))
         .await
     {
         Ok(mut answer) => {

@@ -98,9 +98,15 @@ async fn until(pages: &mut Pages, id: &str, wanted: &Value) -> Vec<String> {
 async fn a_later_page_gets_what_is_known_and_the_work_ends_with_the_last() {
     let setup = setup();
     let dashboard = setup.dashboards.get("kinds").unwrap();
-    let mut one = setup.live.open(&setup.dashboards, &dashboard).unwrap();
+    let mut one = setup
+        .live
+        .open(&setup.dashboards, &dashboard, None)
+        .unwrap();
     assert_eq!(soon(one.changed()).await.unwrap().len(), 4);
-    let mut two = setup.live.open(&setup.dashboards, &dashboard).unwrap();
+    let mut two = setup
+        .live
+        .open(&setup.dashboards, &dashboard, None)
+        .unwrap();
     assert_eq!(soon(two.changed()).await.unwrap().len(), 4);
     assert_eq!(setup.live.0.working.lock().len(), 1);
     drop(one);
@@ -119,7 +125,11 @@ async fn a_replaced_dashboard_ends_its_pages() {
     let setup = setup();
     let mut pages = setup
         .live
-        .open(&setup.dashboards, &setup.dashboards.get("kinds").unwrap())
+        .open(
+            &setup.dashboards,
+            &setup.dashboards.get("kinds").unwrap(),
+            None,
+        )
         .unwrap();
     soon(pages.changed()).await.unwrap();
     setup.dashboards.replace(vec![dashboard("Another title")]);
@@ -128,7 +138,11 @@ async fn a_replaced_dashboard_ends_its_pages() {
     soon(end).await;
     let mut next = setup
         .live
-        .open(&setup.dashboards, &setup.dashboards.get("kinds").unwrap())
+        .open(
+            &setup.dashboards,
+            &setup.dashboards.get("kinds").unwrap(),
+            None,
+        )
         .unwrap();
     until(&mut next, "all", &json!(1)).await;
 }
@@ -137,7 +151,7 @@ async fn a_replaced_dashboard_ends_its_pages() {
 async fn pages_are_bounded() {
     let setup = setup();
     let dashboard = setup.dashboards.get("kinds").unwrap();
-    let open = || setup.live.open(&setup.dashboards, &dashboard);
+    let open = || setup.live.open(&setup.dashboards, &dashboard, None);
     let mut pages: Vec<_> = (0..PAGES_MAX).map(|_| open().unwrap()).collect();
     assert_eq!(open().unwrap_err(), TooManyPages);
     pages.pop();

@@ -13,7 +13,8 @@ const DRAG_MIN = 6;
 const TABLE_ROWS_MAX = 500;
 
 /**
- * `spec`: `{ model, height, hidden: Set, onhide(name), zoom: { from, to }, onselect(from, to), legend }`.
+ * `spec`: `{ key, model, height, hidden: Set, onhide(name), zoom: { from, to },
+ * onselect(from, to), onpick(key) }`.
  */
 export function chart(spec) {
   return widget('div', { class: 'chart', key: spec.key }, create, spec);
@@ -65,7 +66,7 @@ class Chart {
         : model.series.map((series, i) => ({
             series,
             name: series.name,
-            colour: series.name === 'Other' ? 7 : i % 8,
+            colour: series.name === 'Other' ? 7 : (series.slot ?? i) % 8,
           }));
     return { all, shown: all.filter((entry) => !(hidden && hidden.has(entry.name))) };
   }
@@ -78,7 +79,7 @@ class Chart {
     if (model.kind === 'number') return bigNumber(model, height);
     if (this.width <= 0) return h('div', { style: { height: `${height}px` } });
     const { all, shown } = this.entries();
-    const legend = all.length > 1 || model.kind === 'pie' ? this.legend(all) : null;
+    const legend = all.length > 1 || model.split || model.kind === 'pie' ? this.legend(all) : null;
     const pie = model.kind === 'pie';
     const beside = pie && this.width > 320;
     const room = height - (legend && !beside ? 30 : 0);
@@ -147,16 +148,17 @@ class Chart {
     return h(
       'div',
       {
-        class: 'plot',
+        class: this.spec.onpick ? 'plot picks' : 'plot',
         key: 'drawing',
         tabindex: 0,
         role: 'group',
-        'aria-label': `${model.title}: chart. Left and right arrow keys read its ${keys}.`,
+        'aria-label': `${model.title}: chart. Left and right arrow keys read its ${keys}${this.spec.onpick ? ', Enter filters by one' : ''}.`,
         onpointermove: (event) => this.move(event),
         onpointerleave: () => this.point(null),
         onpointerdown: (event) => this.down(event),
         onpointerup: (event) => this.up(event),
         onpointercancel: () => this.cancel(),
+        onclick: (event) => this.click(event),
         onkeydown: (event) => this.key(event),
         onblur: () => this.point(null),
         style: { width: `${width}px`, height: `${height}px` },
@@ -367,7 +369,8 @@ class Chart {
     const { drag } = this;
     if (!drag) return;
     this.drag = null;
-    if (Math.abs(drag.to - drag.from) >= DRAG_MIN) {
+    this.dragged = Math.abs(drag.to - drag.from) >= DRAG_MIN;
+    if (this.dragged) {
       const invert = this.drawn.across.scale.invert;
       this.spec.onselect(
         invert(Math.min(drag.from, drag.to)),
@@ -382,6 +385,18 @@ class Chart {
     this.draw();
   }
 
+  /** A click on a bar, not the end of a drag; a touch only shows the values. */
+  click(event) {
+    const { dragged } = this;
+    this.dragged = false;
+    if (!dragged && event.pointerType !== 'touch') this.pick(this.nearest(...this.place(event)));
+  }
+
+  pick(index) {
+    const column = index === null ? null : this.drawn.columns[index];
+    if (column && this.spec.onpick) this.spec.onpick(column.key);
+  }
+
   key(event) {
     const last = this.drawn.columns.length - 1;
     const at = this.hover;
@@ -394,6 +409,7 @@ class Chart {
       End: last,
     };
     if (event.key === 'Escape' && at !== null) this.point(null);
+    else if (event.key === 'Enter' && at !== null) this.pick(at);
     else if (event.key in steps) this.point(Math.min(Math.max(steps[event.key], 0), last));
     else return;
     event.preventDefault();

@@ -187,7 +187,8 @@ function bucketModel(base, def, answer, options) {
     y: axisY(options, split ? null : metric),
     series,
     note,
-    keys: buckets.map((bucket) => bucketKey(bucket, type)),
+    split: Boolean(split),
+    source: { kind, field: (def[kind] || {}).field, interval: x.interval },
   };
 }
 
@@ -208,8 +209,11 @@ function splitSeries(buckets, split, metric, type, options) {
   const kept = ranked.length > SERIES_MAX ? ranked.slice(0, SERIES_MAX - 1) : ranked;
   // By name, not by size: a series keeps its colour while the numbers move.
   const shown = kept.slice().sort((a, b) => (a.key < b.key ? -1 : 1));
-  const series = shown.map((entry) => ({
+  const named = Object.keys(options.series_labels || {});
+  const series = shown.map((entry, i) => ({
     name: labelOf(entry.key, options.series_labels),
+    // A filter that leaves one series must not change its colour.
+    slot: named.includes(entry.key) ? named.indexOf(entry.key) % SERIES_MAX : i,
     points: buckets.map((bucket) => {
       const at = bucketKey(bucket, type);
       return { x: at, y: entry.values.has(at) ? entry.values.get(at) : null };

@@ -1,5 +1,6 @@
 // A dashboard: panels in twelve columns, redrawn as the node pushes what changed. Which panels
-// show as tables, which series are hidden and which range is zoomed is in the address.
+// show as tables, which series are hidden, which range is zoomed and what they are filtered by is
+// in the address.
 
 import { h } from '../dom.js';
 import { chart, visibleTable } from '../../charts/chart.js';
@@ -10,7 +11,7 @@ import { href } from '../router.js';
 import { Stream } from '../live.js';
 import { icon } from '../parts/icons.js';
 import { empty, failure, loading } from '../parts/states.js';
-import { asText } from './query.js';
+import { asText, bucketCondition, conditions, flipped } from './query.js';
 
 const PLOT_HEIGHT = 272;
 
@@ -24,20 +25,39 @@ export class Dashboard {
       (signal) => getJson(`/api/v1/dashboards/${segment(name)}`, signal),
       redraw,
     ).start();
-    // The stream brings all panels when it opens; this is for when it does not open.
-    this.data = new Resource(
-      (signal) => getJson(`/api/v1/dashboards/${segment(name)}/data`, signal),
-      () => this.fill(),
-    );
-    this.stream = new Stream(
-      `/api/v1/dashboards/${segment(name)}/live`,
-      { panel: (panel) => this.hear(panel) },
-      () => this.moved(),
-    );
+    this.follow();
     this.away = (event) => {
       if (this.menu && !event.target.closest('.menu-holder')) this.closeMenu();
     };
     document.addEventListener('pointerdown', this.away);
+  }
+
+  filter() {
+    return this.router.at.query.get('q') || '';
+  }
+
+  /** Asks for the panels with the filter of the address. */
+  follow() {
+    this.followed = this.filter();
+    const query = this.followed ? `?${new URLSearchParams({ q: this.followed })}` : '';
+    const path = `/api/v1/dashboards/${segment(this.name)}`;
+    // The stream brings all panels when it opens; this is for when it does not open.
+    this.data = new Resource(
+      (signal) => getJson(`${path}/data${query}`, signal),
+      () => this.fill(),
+    );
+    this.stream = new Stream(`${path}/live${query}`, { panel: (panel) => this.hear(panel) }, () =>
+      this.moved(),
+    );
+  }
+
+  /** The numbers of the filter before stay until the new ones are there. */
+  move() {
+    if (this.filter() === this.followed) return;
+    this.typed = null;
+    this.data.stop();
+    this.stream.close();
+    this.follow();
   }
 
   stop() {
@@ -107,6 +127,8 @@ export class Dashboard {
             ? `${exact(Math.max(...totals))} documents in ${definition.value.index || 'the indices'}`
             : definition.value.index || '',
         ),
+        h('span', { class: 'grow' }),
+        this.filters(),
       ),
       h(
         'div',
@@ -114,6 +136,49 @@ export class Dashboard {
         panels.map((panel) => this.panel(panel)),
       ),
     ];
+  }
+
+  filters() {
+    const set = (text) => this.router.set({ q: text });
+    const submit = (event) => {
+      event.preventDefault();
+      set(new FormData(event.target).get('q').trim());
+    };
+    return h(
+      'form',
+      { class: 'filters', key: 'filters', role: 'search', onsubmit: submit },
+      h('input', {
+        type: 'search',
+        name: 'q',
+        'aria-label': 'Filter of all panels',
+        placeholder: 'Filter all panels, for example type:SHOW',
+        autocomplete: 'off',
+        spellcheck: 'false',
+        value: this.typed ?? this.filter(),
+        oninput: (event) => {
+          this.typed = event.target.value;
+        },
+      }),
+      conditions(this.filter()).map((condition) =>
+        h(
+          'button',
+          {
+            key: condition,
+            type: 'button',
+            class: 'pill',
+            'aria-label': `Remove the filter ${condition}`,
+            onclick: () => set(flipped(this.filter(), condition)),
+          },
+          condition,
+          icon('close', 12),
+        ),
+      ),
+    );
+  }
+
+  pick(model, key) {
+    const condition = bucketCondition(model.source, key);
+    if (condition) this.router.set({ q: flipped(this.filter(), condition) });
   }
 
   list(name) {
@@ -192,7 +257,7 @@ export class Dashboard {
   }
 
   body(panel, model, problem, asTable) {
-    if (problem && !model) {
+    if (problem) {
       const reason =
         problem.message ||
         problem.reason ||
@@ -227,6 +292,7 @@ export class Dashboard {
       zoom: this.zoomOf(panel.id),
       onhide: (name) => this.flip('hide', `${panel.id}~${name}`),
       onselect: (from, to) => this.setZoom(panel.id, { from, to }),
+      onpick: model.source ? (key) => this.pick(model, key) : undefined,
     });
   }
 
@@ -238,7 +304,8 @@ export class Dashboard {
       this.closeMenu();
       event.currentTarget.querySelector('button').focus();
     };
-    const text = asText(panel.query);
+    const own = asText(panel.query);
+    const text = own === null ? null : [own, this.filter()].filter(Boolean).join(' AND ');
     const search =
       text === null
         ? null

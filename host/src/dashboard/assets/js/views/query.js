@@ -19,6 +19,57 @@ export function withFilter(query, path, value, wanted) {
   return `${/\sOR\s/.test(now) && !/^\(.*\)$/.test(now) ? `(${now})` : now} AND ${condition}`;
 }
 
+/** The conditions that AND joins, outside of quotes and brackets; all of it when OR is there too. */
+export function conditions(query) {
+  const parts = [];
+  let part = '';
+  let quote = false;
+  let depth = 0;
+  for (let i = 0; i < query.length; i += 1) {
+    const c = query[i];
+    if (c === '\\') {
+      part += c + (query[i + 1] ?? '');
+      i += 1;
+      continue;
+    }
+    if (c === '"') quote = !quote;
+    if (!quote && '([{'.includes(c)) depth += 1;
+    if (!quote && ')]}'.includes(c)) depth -= 1;
+    if (!quote && depth === 0 && query.startsWith(' OR ', i)) return [query.trim()];
+    if (!quote && depth === 0 && query.startsWith(' AND ', i)) {
+      parts.push(part.trim());
+      part = '';
+      i += 4;
+      continue;
+    }
+    part += c;
+  }
+  return [...parts, part.trim()].filter(Boolean);
+}
+
+/** The condition that leaves one bucket of an aggregation; null where no text says it. */
+export function bucketCondition({ kind, field, interval }, key) {
+  if (!field || key === 'Other') return null;
+  if (kind === 'terms') return `${field}:${quoted(key)}`;
+  if (kind === 'histogram' && interval) {
+    return `${field}:[${key} TO ${key + interval}}`;
+  }
+  if (kind === 'date_histogram' && interval) {
+    const at = (ms) => new Date(ms).toISOString();
+    return `${field}:["${at(key)}" TO "${at(key + interval)}"}`;
+  }
+  return null;
+}
+
+/** The query with one condition more, or without it if it is there already. */
+export function flipped(query, condition) {
+  const now = conditions(query);
+  const next = now.includes(condition)
+    ? now.filter((other) => other !== condition)
+    : [...now, condition];
+  return next.join(' AND ');
+}
+
 /** An Elasticsearch query as query text; null when it says more than the text can. */
 export function asText(query) {
   if (query === undefined || query === null) return '';

@@ -95,6 +95,68 @@ async fn until(pages: &mut Pages, id: &str, wanted: &Value) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_gets_all_panels_and_then_only_what_changed() {
+    let setup = setup();
+    write(&setup.search, 0, &["early", "early"]).await;
+    let mut pages = setup
+        .live
+        .open(
+            &setup.dashboards,
+            &setup.dashboards.get("kinds").unwrap(),
+            None,
+        )
+        .unwrap();
+    let first = soon(pages.changed()).await.unwrap();
+    let events: Vec<Value> = first
+        .iter()
+        .map(|e| serde_json::from_str(e).unwrap())
+        .collect();
+    let ids: Vec<_> = events.iter().map(|e| e["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["all", "kinds", "late", "odd"]);
+    assert_eq!(events[0]["result"], json!({"total": 2, "aggregations": {}}));
+    let buckets = &events[1]["result"]["aggregations"]["kinds"]["buckets"];
+    assert_eq!(*buckets, json!([{"key": "early", "doc_count": 2}]));
+    assert_eq!(events[2]["result"]["total"], 0);
+    assert!(
+        events[3]["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("nonsense"),
+        "{events:?}"
+    );
+
+    write(&setup.search, 2, &["early"]).await;
+    let changed = until(&mut pages, "all", &json!(3)).await;
+    assert!(
+        !changed.iter().any(|id| id == "late" || id == "odd"),
+        "{changed:?}"
+    );
+    write(&setup.search, 3, &["late"]).await;
+    until(&mut pages, "late", &json!(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_narrows_every_panel_of_its_pages_only() {
+    let setup = setup();
+    write(&setup.search, 0, &["early", "early", "late"]).await;
+    let dashboard = setup.dashboards.get("kinds").unwrap();
+    let mut all = setup
+        .live
+        .open(&setup.dashboards, &dashboard, None)
+        .unwrap();
+    let filter = Some("kind:late");
+    let mut late = setup
+        .live
+        .open(&setup.dashboards, &dashboard, filter)
+        .unwrap();
+    until(&mut all, "all", &json!(3)).await;
+    until(&mut late, "all", &json!(1)).await;
+    let data = setup.live.data(&dashboard, filter).await;
+    assert_eq!(data["all"]["result"]["total"], 1);
+    assert_eq!(data["late"]["result"]["total"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_later_page_gets_what_is_known_and_the_work_ends_with_the_last() {
     let setup = setup();
     let dashboard = setup.dashboards.get("kinds").unwrap();

@@ -270,7 +270,7 @@ export class DeadLetterTopic {
         h(
           'div',
           { class: 'letter-head' },
-          h('h3', {}, 'Original record'),
+          h('h2', { class: 'minor' }, 'Original record'),
           h('span', { class: 'grow' }),
           h('span', { class: 'muted small mono' }, `key ${keyPreview(record)}`),
         ),

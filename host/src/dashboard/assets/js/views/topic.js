@@ -48,7 +48,7 @@ export class Topic {
         tile(
           'Records',
           num(topic.records),
-          topic.records === undefined ? '' : exact(topic.records),
+          'in all partitions',
         ),
         tile('Rate', speed(topic.records_per_second), 'records written'),
         tile('Size', size(topic.bytes), 'on disk'),

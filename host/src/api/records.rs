@@ -248,7 +248,7 @@ fn parse(
         if record.timestamp == Timestamp::NONE {
             record.timestamp = now;
         }
-        let partition = match asked.or(parsed.partition.map(|p| p.0)) {
+        let partition = match asked.or_else(|| parsed.partition.map(|p| p.0)) {
             Some(p) if (0..partitions).contains(&p) => PartitionId(p),
             Some(p) => {
                 return Err(bad(format!(

@@ -358,7 +358,8 @@ fn topics(core: &Core, config: &Config) -> anyhow::Result<Vec<(TopicName, TopicC
             partitions: declared.partitions,
             retention_bytes: declared.retention.bytes.map(|s| s.0),
             retention_age: declared.retention.age.map(|p| p.0),
-            max_message_bytes: bytes_max.unwrap_or(TopicConfig::default().max_message_bytes),
+            max_message_bytes: bytes_max
+                .unwrap_or_else(|| TopicConfig::default().max_message_bytes),
             defined_in_file: true,
             ..base
         };

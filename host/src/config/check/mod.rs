@@ -162,6 +162,35 @@ impl Checker<'_> {
                 hint,
             );
         }
+        self.topics_read(name, pipeline);
+        self.nothing_twice(
+            &["pipelines", name, "from"],
+            pipeline.from.iter().map(TopicName::as_str),
+        );
+        for (n, sink) in pipeline.to.iter().enumerate() {
+            self.sink_is_declared(sink, &["pipelines", name, "to", &n.to_string()]);
+        }
+        self.nothing_twice(
+            &["pipelines", name, "to"],
+            pipeline.to.iter().map(String::as_str),
+        );
+        let routed = pipeline
+            .transforms
+            .iter()
+            .any(|step| !step.outputs.is_empty());
+        if pipeline.to.is_empty() && !routed && whole {
+            let hint = "name a sink, as in to = [\"my-sink\"]".to_owned();
+            self.report(
+                &["pipelines", name, "to"],
+                format!("pipeline \"{name}\" has no sink"),
+                hint,
+            );
+        }
+        self.steps(name, pipeline);
+    }
+
+    /// What a pipeline reads, and where its dead letters go.
+    fn topics_read(&mut self, name: &str, pipeline: &PipelineConfig) {
         for (n, topic) in pipeline.from.iter().enumerate() {
             let n = n.to_string();
             self.topic_is_declared(topic, &["pipelines", name, "from", &n]);
@@ -189,29 +218,10 @@ impl Checker<'_> {
                 );
             }
         }
-        self.nothing_twice(
-            &["pipelines", name, "from"],
-            pipeline.from.iter().map(TopicName::as_str),
-        );
-        for (n, sink) in pipeline.to.iter().enumerate() {
-            self.sink_is_declared(sink, &["pipelines", name, "to", &n.to_string()]);
-        }
-        self.nothing_twice(
-            &["pipelines", name, "to"],
-            pipeline.to.iter().map(String::as_str),
-        );
-        let routed = pipeline
-            .transforms
-            .iter()
-            .any(|step| !step.outputs.is_empty());
-        if pipeline.to.is_empty() && !routed && whole {
-            let hint = "name a sink, as in to = [\"my-sink\"]".to_owned();
-            self.report(
-                &["pipelines", name, "to"],
-                format!("pipeline \"{name}\" has no sink"),
-                hint,
-            );
-        }
+    }
+
+    /// The transforms of a pipeline: their modules and further outputs.
+    fn steps(&mut self, name: &str, pipeline: &PipelineConfig) {
         for (n, step) in pipeline.transforms.iter().enumerate() {
             let n = n.to_string();
             let path = ["pipelines", name, "transforms", n.as_str()];

@@ -16,6 +16,7 @@ fn refused(replaced: &str, by: &str, wanted: &str) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of rows")]
 fn what_is_misspelled_missing_or_of_the_wrong_kind_has_a_place_and_a_hint() {
     let rows = [
         (
@@ -196,6 +197,7 @@ fn what_is_misspelled_missing_or_of_the_wrong_kind_has_a_place_and_a_hint() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of rows")]
 fn what_the_parts_say_of_each_other_and_of_files_is_checked() {
     let rows = [
         (

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::output::Output;
-use crate::bench::{log, pipeline, transform};
+use crate::bench::{log, pipeline, search, transform};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,6 +38,15 @@ enum BenchCommand {
     /// Run records through a module.
     #[command(after_help = EXAMPLES)]
     Transform(TransformBenchArgs),
+    /// Index documents and search them.
+    #[command(after_help = EXAMPLES)]
+    Search {
+        #[command(flatten)]
+        options: search::SearchBenchOptions,
+        /// Print the figures as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Run a file of JSON lines through a whole node into files.
     #[command(after_help = EXAMPLES)]
     Pipeline {
@@ -70,6 +79,7 @@ pub(super) async fn execute(args: BenchArgs, output: &mut Output) -> anyhow::Res
     match args.command {
         BenchCommand::Log { options, json } => print(&log::run(options).await?, json, output),
         BenchCommand::Transform(args) => bench_transform(args, output).await,
+        BenchCommand::Search { options, json } => print(&search::run(options).await?, json, output),
         BenchCommand::Pipeline { options, json } => {
             print(&pipeline::run(options).await?, json, output)
         }

@@ -6,6 +6,6 @@ mod node;
 mod wait;
 
 pub use files::{project, shared, write};
-pub use http::{Answer, request};
+pub use http::request;
 pub use node::{Node, NodeBuilder, Output, wstream};
-pub use wait::{DEADLINE, until};
+pub use wait::until;

@@ -67,7 +67,14 @@ fn no_file_is_large() {
 
 #[test]
 fn sources_are_ascii_and_hold_no_leftovers() {
-    let marks = ["FIXM", "XX", "dbg!", "#[ignor", "todo!", "unimplemented!"];
+    let marks = [
+        "FIXM",
+        "// XX",
+        "dbg!",
+        "#[ignor",
+        "todo!",
+        "unimplemented!",
+    ];
     let ends_of = ["E", "X", "(", "e", "(", "("];
     let mut found = Vec::new();
     for file in files().iter().filter(|f| ends(f, &["rs", "toml"])) {

@@ -235,7 +235,7 @@ mod tests {
         ] {
             assert_eq!(TopicName::new(good).unwrap().as_str(), good);
         }
-        for bad in ["", ".", "..", "a b", "a/b", "ü", &"x".repeat(250)] {
+        for bad in ["", ".", "..", "a b", "a/b", "\u{fc}", &"x".repeat(250)] {
             assert_eq!(TopicName::new(bad).unwrap_err().name, bad);
         }
     }

@@ -276,6 +276,44 @@ async fn search_sinks_conform() {
 }
 
 #[tokio::test]
+async fn a_batch_is_durable_only_when_every_index_it_fed_has_committed() {
+    for index in ["fixed", "daily-%{+yyyyMMdd}"] {
+        let mut world = World::new();
+        let config = SearchConfig {
+            commit_interval: std::time::Duration::from_secs(3600),
+            ..SearchConfig::default()
+        };
+        let dir = world.dir.path().join("uncommitted");
+        world.deps.search = Search::open(dir, config, Clock::system()).unwrap();
+        let target = SinkTarget::new("s", search_config(index, None));
+        let mut sink = target.open(origin(0), &world.deps).await.unwrap();
+        put(&mut *sink, batch(0, 6)).await.unwrap();
+        let mut durable = sink.durable();
+        // Nothing commits by itself: what follows the commits has run dry without a move.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(durable.borrow_and_update().next, Offset(0), "{index}");
+        let Some(other) = index.starts_with("daily").then_some("daily-20210103") else {
+            continue;
+        };
+        // One of the two days is not enough.
+        let one = world.deps.search.index(other).await.unwrap();
+        one.flush().await.unwrap();
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            durable.borrow_and_update().next,
+            Offset(0),
+            "one of two days"
+        );
+        sink.flush().await.unwrap();
+        assert_eq!(durable.borrow_and_update().next, Offset(6));
+    }
+}
+
+#[tokio::test]
 async fn topic_sinks_conform() {
     let world = World::new();
     let log = world.deps.log.clone();

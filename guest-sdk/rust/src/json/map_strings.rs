@@ -1,7 +1,7 @@
 //! Replaces strings anywhere in a JSON text; keys are left alone.
 
 use super::error::Error;
-use super::scan::{self, Scanner};
+use super::scan;
 use super::text;
 
 /// Appends `json` to `out`, each string value, at any depth, replaced by what `replace` makes of
@@ -22,12 +22,9 @@ pub fn map_strings(
         .and_then(|b| b.iter().position(|&b| b == b'"'))
     {
         let start = at + quote;
-        let mut scanner = Scanner::starting(json, start);
-        scanner.string()?;
-        let end = scanner.at();
+        let (end, _) = scan::string(json, start)?;
         at = end;
-        scanner.space();
-        if scanner.peek() == Some(b':') {
+        if json.get(scan::space(json, end)) == Some(&b':') {
             continue;
         }
         let literal = json.get(start..end).unwrap_or_default();

@@ -22,8 +22,11 @@
 //! What it does not do: build a tree. For that use serde, [`Record::parse`](crate::Record::parse).
 
 mod chunk;
+mod copy;
 mod error;
 mod map_strings;
+mod members;
+mod name;
 mod object;
 mod path;
 mod raw;

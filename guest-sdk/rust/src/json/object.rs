@@ -1,89 +1,21 @@
-//! An object as a list of where its members are, and the edits made to it.
+//! An object whose fields are looked up and edited where they stand.
 
-use std::cell::RefCell;
 use std::fmt;
 
+use super::copy::append;
 use super::error::Error;
+use super::members::{Braces, Kept, Member, Span};
 use super::raw::Raw;
-use super::scan::{self, Scanner};
-use super::text;
 use super::write::WriteJson;
-
-/// Buffers kept for the next object of this thread; more objects at once allocate their own.
-const BUFFERS_KEPT_MAX: usize = 8;
-
-thread_local! {
-    static BUFFERS: RefCell<Vec<Buffers>> = const { RefCell::new(Vec::new()) };
-}
 
 /// A JSON object whose members are looked up and edited in place. Dropping it keeps its buffers
 /// for the next one.
 pub struct Object<'a> {
     source: &'a [u8],
-    buffers: Buffers,
-    /// Where the braces are, and how many members come from the source.
-    open: usize,
-    close: usize,
+    braces: Braces,
+    /// How many members come from the text.
     from_source: usize,
-}
-
-#[derive(Debug, Default)]
-struct Buffers {
-    members: Vec<Member>,
-    edits: Vec<Edit>,
-    /// Keys and values that were set, as JSON.
-    written: Vec<u8>,
-}
-
-/// A stretch of bytes; texts above 4 GiB are refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Span {
-    start: u32,
-    end: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Member {
-    /// In the source; empty for a member that was added.
-    key: Span,
-    value: Span,
-    key_escaped: bool,
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    AsWritten,
-    Removed,
-    /// Index into the edits.
-    Edited(u32),
-}
-
-/// What replaces a key or a value: stretches of what was written.
-#[derive(Debug, Clone, Copy, Default)]
-struct Edit {
-    key: Option<Span>,
-    value: Option<Span>,
-}
-
-impl Span {
-    const EMPTY: Self = Self { start: 0, end: 0 };
-
-    /// Of places within a text of at most 4 GiB.
-    #[inline]
-    const fn new(start: usize, end: usize) -> Self {
-        Self {
-            start: start as u32,
-            end: end as u32,
-        }
-    }
-
-    #[inline]
-    fn of(self, bytes: &[u8]) -> &[u8] {
-        bytes
-            .get(self.start as usize..self.end as usize)
-            .unwrap_or_default()
-    }
+    members: Kept,
 }
 
 impl<'a> Object<'a> {
@@ -94,73 +26,26 @@ impl<'a> Object<'a> {
     #[inline]
     pub fn parse(text: &'a (impl AsRef<[u8]> + ?Sized)) -> Result<Self, Error> {
         let source = text.as_ref();
-        let buffers = BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_default();
-        let mut object = Self {
+        let mut members = Kept::take();
+        let braces = members.scan(source)?;
+        Ok(Self {
             source,
-            buffers,
-            open: 0,
-            close: 0,
-            from_source: 0,
-        };
-        object.scan()?;
-        Ok(object)
-    }
-
-    fn scan(&mut self) -> Result<(), Error> {
-        let mut scanner = Scanner::new(self.source);
-        if u32::try_from(self.source.len()).is_err() {
-            return Err(scanner.error("more than 4 GiB"));
-        }
-        scanner.space();
-        self.open = scanner.at();
-        if !scanner.take(b'{') {
-            return Err(scanner.error("an opening brace is missing"));
-        }
-        scanner.space();
-        if !scanner.take(b'}') {
-            loop {
-                let key_start = scanner.at();
-                if scanner.peek() != Some(b'"') {
-                    return Err(scanner.error("a key is missing"));
-                }
-                let key_escaped = scanner.string()?;
-                let key = Span::new(key_start, scanner.at());
-                scanner.colon()?;
-                let value_start = scanner.at();
-                scanner.value(1)?;
-                let value = Span::new(value_start, scanner.at());
-                self.buffers.members.push(Member {
-                    key,
-                    value,
-                    key_escaped,
-                    state: State::AsWritten,
-                });
-                scanner.space();
-                if scanner.take(b',') {
-                    scanner.space();
-                } else if scanner.take(b'}') {
-                    break;
-                } else {
-                    return Err(scanner.error("a comma or the end of the object is missing"));
-                }
-            }
-        }
-        self.close = scanner.at() - 1;
-        self.from_source = self.buffers.members.len();
-        scan::finish(scanner, self.source)
+            braces,
+            from_source: members.list().len(),
+            members,
+        })
     }
 
     /// The value of a field, as edited so far.
     #[must_use]
     #[inline]
     pub fn get(&self, name: &str) -> Option<Raw<'_>> {
-        let found = self
-            .buffers
-            .members
-            .iter()
-            .rev()
-            .find(|m| self.is_named(m, name));
-        found.map(|member| self.value(member))
+        let member = self.members.last(self.source, name)?;
+        let edited = self.members.edit_of(member)?.value;
+        Some(Raw::checked(match edited {
+            Some(value) => value.of(&self.members.written),
+            None => member.value.of(self.source),
+        }))
     }
 
     /// The value a field had in the text, whatever was edited since. It may be held while the
@@ -168,55 +53,49 @@ impl<'a> Object<'a> {
     #[must_use]
     #[inline]
     pub fn original(&self, name: &str) -> Option<Raw<'a>> {
-        let members = self.buffers.members.get(..self.from_source)?;
-        let found = members
-            .iter()
-            .rev()
-            .find(|m| text::means(m.key.of(self.source), m.key_escaped, name));
-        found.map(|member| Raw::checked(member.value.of(self.source)))
+        let member = self.members.last_in_text(self.source, name)?;
+        Some(Raw::checked(member.value.of(self.source)))
     }
 
     /// Whether there is such a field.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.get(name).is_some()
+        self.members.position(self.source, name, 0).is_some()
     }
 
     /// How many members there are, repeated names counted each time.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.live().count()
+        let members = self.members.list().iter();
+        members
+            .filter(|m| self.members.edit_of(m).is_some())
+            .count()
     }
 
     /// Whether there are no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.live().next().is_none()
+        self.len() == 0
     }
 
     /// The members of the text in their order, whatever was edited since: the name's literal and
     /// the value.
     #[must_use]
     pub fn original_fields(&self) -> Fields<'_, 'a> {
+        let (original, _) = self.members.list().split_at(self.from_source);
         Fields {
             source: self.source,
-            members: self
-                .buffers
-                .members
-                .get(..self.from_source)
-                .unwrap_or_default()
-                .iter(),
+            members: original.iter(),
         }
     }
 
     /// Removes a field; false if there is none.
     pub fn remove(&mut self, name: &str) -> bool {
-        let mut removed = false;
-        for at in 0..self.buffers.members.len() {
-            if self.named_at(at, name) {
-                self.set_state(at, State::Removed);
-                removed = true;
-            }
+        let mut next = self.members.position(self.source, name, 0);
+        let removed = next.is_some();
+        while let Some(at) = next {
+            self.members.remove(at);
+            next = self.members.position(self.source, name, at + 1);
         }
         removed
     }
@@ -224,27 +103,27 @@ impl<'a> Object<'a> {
     /// Gives a field another name, in its place; a field that had that name is removed. False if
     /// there is no such field.
     pub fn rename(&mut self, from: &str, to: &str) -> bool {
-        if from == to || !self.contains(from) {
-            return self.contains(from);
+        let Some(first) = self.members.position(self.source, from, 0) else {
+            return false;
+        };
+        if from == to {
+            return true;
         }
         self.remove(to);
-        let key = self.write_literal(to);
-        for at in 0..self.buffers.members.len() {
-            if self.named_at(at, from)
-                && let Some(edit) = self.edit(at)
-            {
-                edit.key = Some(key);
-            }
+        let key = self.members.write_literal(to);
+        let mut next = Some(first);
+        while let Some(at) = next {
+            self.members.set_key(at, key, to);
+            next = self.members.position(self.source, from, at + 1);
         }
         true
     }
 
     /// Sets a field: in its place if there is one, else at the end.
     pub fn set(&mut self, name: &str, value: impl WriteJson) {
-        let start = self.buffers.written.len();
-        value.write_json(&mut self.buffers.written);
-        let value = Span::new(start, self.buffers.written.len());
-        self.place(name, value);
+        let key = self.write_key(name);
+        value.write_json(&mut self.members.written);
+        self.place(name, key);
     }
 
     /// Sets a field to what serde makes of a value.
@@ -256,41 +135,29 @@ impl<'a> Object<'a> {
         name: &str,
         value: &T,
     ) -> Result<(), serde_json::Error> {
-        let start = self.buffers.written.len();
-        let result = serde_json::to_writer(&mut self.buffers.written, value);
-        if let Err(error) = result {
-            self.buffers.written.truncate(start);
-            return Err(error);
-        }
-        let value = Span::new(start, self.buffers.written.len());
-        self.place(name, value);
+        let key = self.write_key(name);
+        serde_json::to_writer(&mut self.members.written, value)?;
+        self.place(name, key);
         Ok(())
     }
 
     /// Appends the object as it is now.
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.reserve(self.source.len() + self.buffers.written.len() + 2);
-        let (source, written) = (self.source, self.buffers.written.as_slice());
-        let copy = |out: &mut Vec<u8>, from: usize, to: usize| {
-            out.extend_from_slice(source.get(from..to).unwrap_or_default());
-        };
+        let (source, written) = (self.source, self.members.written.as_slice());
+        out.reserve(source.len() + written.len() + 2);
         // The stretch of the source that is still to be copied: it grows over members that are
         // as they were, with what stands between them.
-        let (mut from, mut to) = (self.open, self.open + 1);
+        let (mut from, mut to) = (self.braces.open, self.braces.open + 1);
         let mut is_first = true;
         let mut skipped = false;
-        let (original, added) = self.buffers.members.split_at(self.from_source);
+        let (original, added) = self.members.list().split_at(self.from_source);
         for member in original {
-            let edit = match member.state {
-                State::Removed => {
-                    skipped = true;
-                    continue;
-                }
-                State::AsWritten => Edit::default(),
-                State::Edited(at) => self.edit_of(at),
+            let Some(edit) = self.members.edit_of(member) else {
+                skipped = true;
+                continue;
             };
             if skipped {
-                copy(out, from, to);
+                copy(source, from, to, out);
                 if !is_first {
                     out.push(b',');
                 }
@@ -300,147 +167,72 @@ impl<'a> Object<'a> {
             is_first = false;
             to = member.value.end as usize;
             if let Some(key) = edit.key {
-                copy(out, from, member.key.start as usize);
-                out.extend_from_slice(key.of(written));
+                copy(source, from, member.key.start as usize, out);
+                append(out, key.of(written));
                 from = member.key.end as usize;
             }
             if let Some(value) = edit.value {
-                copy(out, from, member.value.start as usize);
-                out.extend_from_slice(value.of(written));
+                copy(source, from, member.value.start as usize, out);
+                append(out, value.of(written));
                 from = to;
             }
         }
         if added.is_empty() && !skipped {
-            to = self.close;
+            to = self.braces.close;
         }
-        copy(out, from, to);
+        copy(source, from, to, out);
         for member in added {
-            let State::Edited(at) = member.state else {
+            let Some(edit) = self.members.edit_of(member) else {
                 continue;
             };
-            let edit = self.edit_of(at);
             if !is_first {
                 out.push(b',');
             }
             is_first = false;
-            out.extend_from_slice(edit.key.unwrap_or(Span::EMPTY).of(written));
-            out.push(b':');
-            out.extend_from_slice(edit.value.unwrap_or(Span::EMPTY).of(written));
+            let (key, value) = (edit.key.unwrap_or_default(), edit.value.unwrap_or_default());
+            if key.end + 1 == value.start {
+                // As they were written: with their colon between them.
+                let both = Span {
+                    start: key.start,
+                    end: value.end,
+                };
+                append(out, both.of(written));
+            } else {
+                append(out, key.of(written));
+                out.push(b':');
+                append(out, value.of(written));
+            }
         }
         out.push(b'}');
     }
 
-    fn live(&self) -> impl Iterator<Item = &Member> {
-        let members = self.buffers.members.iter();
-        members.filter(|member| member.state != State::Removed)
+    /// Writes a key and its colon; the value follows.
+    fn write_key(&mut self, name: &str) -> Span {
+        let key = self.members.write_literal(name);
+        self.members.written.push(b':');
+        key
     }
 
-    #[inline]
-    fn edit_of(&self, at: u32) -> Edit {
-        self.buffers
-            .edits
-            .get(at as usize)
-            .copied()
-            .unwrap_or_default()
-    }
-
-    #[inline]
-    fn is_named(&self, member: &Member, name: &str) -> bool {
-        match member.state {
-            State::AsWritten => text::means(member.key.of(self.source), member.key_escaped, name),
-            State::Removed => false,
-            State::Edited(at) => match self.edit_of(at).key {
-                Some(key) => text::means(key.of(&self.buffers.written), true, name),
-                None => text::means(member.key.of(self.source), member.key_escaped, name),
-            },
-        }
-    }
-
-    fn named_at(&self, at: usize, name: &str) -> bool {
-        let member = self.buffers.members.get(at);
-        member.is_some_and(|member| self.is_named(member, name))
-    }
-
-    fn value(&self, member: &Member) -> Raw<'_> {
-        let edited = match member.state {
-            State::Edited(at) => self.edit_of(at).value,
-            State::AsWritten | State::Removed => None,
-        };
-        Raw::checked(match edited {
-            Some(value) => value.of(&self.buffers.written),
-            None => member.value.of(self.source),
-        })
-    }
-
-    fn set_state(&mut self, at: usize, state: State) {
-        if let Some(member) = self.buffers.members.get_mut(at) {
-            member.state = state;
-        }
-    }
-
-    /// The edit of a member, a new one if it has none.
-    fn edit(&mut self, at: usize) -> Option<&mut Edit> {
-        let member = self.buffers.members.get_mut(at)?;
-        if let State::Edited(edit) = member.state {
-            return self.buffers.edits.get_mut(edit as usize);
-        }
-        member.state = State::Edited(self.buffers.edits.len() as u32);
-        self.buffers.edits.push(Edit::default());
-        self.buffers.edits.last_mut()
-    }
-
-    fn write_literal(&mut self, text: &str) -> Span {
-        let start = self.buffers.written.len();
-        text::encode(text, &mut self.buffers.written);
-        Span::new(start, self.buffers.written.len())
-    }
-
-    /// Gives a field a written value: the first of its name keeps its place, others go.
-    fn place(&mut self, name: &str, value: Span) {
-        let mut placed = false;
-        for at in 0..self.buffers.members.len() {
-            if !self.named_at(at, name) {
-                continue;
-            }
-            if placed {
-                self.set_state(at, State::Removed);
-            } else if let Some(edit) = self.edit(at) {
-                edit.value = Some(value);
-                placed = true;
-            }
-        }
-        if placed {
+    /// Gives a field the value written last, behind `key`: the first of its name keeps its place,
+    /// others go.
+    fn place(&mut self, name: &str, key: Span) {
+        let value = Span::new(key.end as usize + 1, self.members.written.len());
+        let Some(first) = self.members.position(self.source, name, 0) else {
+            self.members.add(key, value, name);
             return;
+        };
+        self.members.set_value(first, value);
+        let mut next = self.members.position(self.source, name, first + 1);
+        while let Some(at) = next {
+            self.members.remove(at);
+            next = self.members.position(self.source, name, at + 1);
         }
-        let key = self.write_literal(name);
-        let edits = &mut self.buffers.edits;
-        self.buffers.members.push(Member {
-            key: Span::EMPTY,
-            value: Span::EMPTY,
-            key_escaped: false,
-            state: State::Edited(edits.len() as u32),
-        });
-        edits.push(Edit {
-            key: Some(key),
-            value: Some(value),
-        });
     }
 }
 
-impl Drop for Object<'_> {
-    fn drop(&mut self) {
-        let mut buffers = std::mem::take(&mut self.buffers);
-        buffers.members.clear();
-        buffers.edits.clear();
-        buffers.written.clear();
-        // While the thread ends its buffers may be gone already; then these go too.
-        let _kept = BUFFERS.try_with(|kept| {
-            let mut kept = kept.borrow_mut();
-            if kept.len() < BUFFERS_KEPT_MAX {
-                kept.push(buffers);
-            }
-        });
-    }
+#[inline]
+fn copy(source: &[u8], from: usize, to: usize, out: &mut Vec<u8>) {
+    append(out, source.get(from..to).unwrap_or_default());
 }
 
 impl fmt::Display for Object<'_> {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::error::Error;
 use super::object::Object;
-use super::scan::{self, Scanner};
+use super::scan;
 use super::text;
 
 /// The text of one value: valid JSON in UTF-8 without space around it.
@@ -81,15 +81,7 @@ impl<'a> Raw<'a> {
     #[must_use]
     #[inline]
     pub fn is_str(&self, wanted: &str) -> bool {
-        if self.0.first() != Some(&b'"') {
-            return false;
-        }
-        let inner = text::inner(self.0);
-        // Escapes only make a literal longer.
-        inner == wanted.as_bytes()
-            || (inner.len() > wanted.len()
-                && inner.contains(&b'\\')
-                && text::decode(inner) == wanted)
+        self.0.first() == Some(&b'"') && text::means(self.0, wanted)
     }
 
     /// A number without fraction and exponent that fits.
@@ -126,11 +118,10 @@ impl<'a> Raw<'a> {
     /// The elements of an array; nothing for anything else.
     #[must_use]
     pub fn elements(&self) -> Elements<'a> {
-        let mut scanner = Scanner::new(self.0);
-        let open = scanner.take(b'[');
+        let is_array = self.kind() == Kind::Array;
         Elements {
-            bytes: self.0,
-            scanner: open.then_some(scanner),
+            bytes: if is_array { self.0 } else { &[] },
+            at: 1,
         }
     }
 
@@ -167,21 +158,18 @@ impl fmt::Debug for Raw<'_> {
 #[derive(Debug)]
 pub struct Elements<'a> {
     bytes: &'a [u8],
-    scanner: Option<Scanner<'a>>,
+    at: usize,
 }
 
 impl<'a> Iterator for Elements<'a> {
     type Item = Raw<'a>;
 
     fn next(&mut self) -> Option<Raw<'a>> {
-        let scanner = self.scanner.as_mut()?;
-        scanner.space();
-        let start = scanner.at();
+        let start = scan::space(self.bytes, self.at);
         // The array was checked: what is not a value here is its end.
-        scanner.value(1).ok()?;
-        let value = self.bytes.get(start..scanner.at())?;
-        scanner.space();
-        scanner.take(b',');
-        Some(Raw::checked(value))
+        let end = scan::value(self.bytes, start, 1).ok()?;
+        let behind = scan::space(self.bytes, end);
+        self.at = behind + usize::from(self.bytes.get(behind) == Some(&b','));
+        self.bytes.get(start..end).map(Raw::checked)
     }
 }

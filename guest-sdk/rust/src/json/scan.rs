@@ -1,257 +1,269 @@
 //! Reads JSON text once and accepts exactly what the grammar allows: values up to 128 deep,
 //! strings with valid escapes and no control characters, numbers without superfluous zeros.
 //!
-//! It never indexes and never goes back. Whether the text is UTF-8 is left to the caller, who
-//! need only look if a byte above 127 was seen.
+//! It never indexes and never goes back. Whether the text is UTF-8 is looked at on its own, so
+//! that a text of ASCII costs nothing more. Places are passed and returned by value: kept behind a
+//! reference they would go through memory at every byte.
 
-use super::chunk::{CHUNK, first_special};
+use super::chunk::{CHUNK, first_non_digit, first_special, is_ascii};
 use super::error::Error;
 
 /// The deepest nesting; serde_json's bound too, so that both ways accept the same records.
 pub(super) const DEPTH_MAX: u32 = 128;
 
-/// A place in a text and what was seen on the way.
-#[derive(Debug)]
-pub(super) struct Scanner<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    non_ascii: bool,
+/// What is wrong where something that must come is missing.
+const NO_KEY: &str = "a key is missing";
+const NO_COLON: &str = "a colon is missing";
+const NO_VALUE: &str = "a value is missing";
+const NO_END: &str = "a comma or the end of the array or object is missing";
+
+#[cold]
+#[inline(never)]
+const fn error<T>(at: usize, what: &'static str) -> Result<T, Error> {
+    Err(Error { what, at })
 }
 
-impl<'a> Scanner<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Self::starting(bytes, 0)
+/// The place behind white space, of which there mostly is none.
+#[inline(always)]
+pub(super) fn space(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(byte) if *byte <= b' ' => more_space(bytes, at),
+        _ => at,
     }
+}
 
-    /// A scanner in the middle of a text.
-    pub(super) const fn starting(bytes: &'a [u8], at: usize) -> Self {
-        Self {
-            bytes,
-            at,
-            non_ascii: false,
-        }
+#[cold]
+#[inline(never)]
+fn more_space(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
+        at += 1;
     }
+    at
+}
 
-    pub(super) const fn at(&self) -> usize {
-        self.at
+/// The place behind the value at `at`.
+#[inline(always)]
+pub(super) fn value(bytes: &[u8], at: usize, depth: u32) -> Result<usize, Error> {
+    match bytes.get(at) {
+        Some(b'"') => string(bytes, at).map(|(end, _)| end),
+        Some(b'-' | b'0'..=b'9') => number(bytes, at),
+        Some(b'{' | b'[') => container(bytes, at, depth),
+        Some(b't') => word(bytes, at, b"true"),
+        Some(b'f') => word(bytes, at, b"false"),
+        Some(b'n') => word(bytes, at, b"null"),
+        _ => error(at, NO_VALUE),
     }
+}
 
-    /// Whether a byte above 127 may have been passed; never false if one was.
-    pub(super) const fn non_ascii(&self) -> bool {
-        self.non_ascii
+#[inline(never)]
+fn container(bytes: &[u8], mut at: usize, depth: u32) -> Result<usize, Error> {
+    if depth >= DEPTH_MAX {
+        return error(at, "nested more than 128 deep");
     }
+    let is_object = bytes.get(at) == Some(&b'{');
+    let end = if is_object { b'}' } else { b']' };
+    at = space(bytes, at + 1);
+    if bytes.get(at) == Some(&end) {
+        return Ok(at + 1);
+    }
+    loop {
+        if is_object {
+            let (key_end, _) = key(bytes, at)?;
+            at = colon(bytes, key_end)?;
+        }
+        at = value(bytes, at, depth + 1)?;
+        match next(bytes, at, end)? {
+            Next::Member(member) => at = member,
+            Next::End(end) => return Ok(end + 1),
+        }
+    }
+}
 
-    #[cold]
-    pub(super) const fn error(&self, what: &'static str) -> Error {
-        Error { what, at: self.at }
-    }
+/// What comes behind a member.
+pub(super) enum Next {
+    /// Another one, there.
+    Member(usize),
+    /// The closing bracket, there.
+    End(usize),
+}
 
-    #[inline]
-    pub(super) fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+/// What comes behind the member of an array or object that `end` closes.
+#[inline(always)]
+pub(super) fn next(bytes: &[u8], at: usize, end: u8) -> Result<Next, Error> {
+    let at = space(bytes, at);
+    match bytes.get(at) {
+        Some(b',') => Ok(Next::Member(space(bytes, at + 1))),
+        Some(byte) if *byte == end => Ok(Next::End(at)),
+        _ => error(at, NO_END),
     }
+}
 
-    #[inline]
-    pub(super) fn space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-        }
+/// Where a key ends, before its colon, and whether it has escapes.
+#[inline(always)]
+pub(super) fn key(bytes: &[u8], at: usize) -> Result<(usize, bool), Error> {
+    if bytes.get(at) != Some(&b'"') {
+        return error(at, NO_KEY);
     }
+    string(bytes, at)
+}
 
-    /// Passes `byte` if it is next.
-    #[inline]
-    pub(super) fn take(&mut self, byte: u8) -> bool {
-        let is_next = self.peek() == Some(byte);
-        self.at += usize::from(is_next);
-        is_next
+/// The place behind a colon and the space around.
+#[inline(always)]
+pub(super) fn colon(bytes: &[u8], at: usize) -> Result<usize, Error> {
+    let at = space(bytes, at);
+    if bytes.get(at) != Some(&b':') {
+        return error(at, NO_COLON);
     }
+    Ok(space(bytes, at + 1))
+}
 
-    /// Passes a value.
-    #[inline]
-    pub(super) fn value(&mut self, depth: u32) -> Result<(), Error> {
-        match self.peek() {
-            Some(b'"') => self.string().map(|_| ()),
-            Some(b'{' | b'[') => self.container(depth),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.word(b"true"),
-            Some(b'f') => self.word(b"false"),
-            Some(b'n') => self.word(b"null"),
-            _ => Err(self.error("a value is missing")),
-        }
+/// Where the string whose quote is at `at` ends, and whether it has escapes.
+#[inline(always)]
+pub(super) fn string(bytes: &[u8], at: usize) -> Result<(usize, bool), Error> {
+    let at = plain(bytes, at + 1);
+    if bytes.get(at) == Some(&b'"') {
+        return Ok((at + 1, false));
     }
+    rest_of_string(bytes, at).map(|end| (end, true))
+}
 
-    fn container(&mut self, depth: u32) -> Result<(), Error> {
-        if depth >= DEPTH_MAX {
-            return Err(self.error("nested more than 128 deep"));
-        }
-        let is_object = self.peek() == Some(b'{');
-        let end = if is_object { b'}' } else { b']' };
-        self.at += 1;
-        self.space();
-        if self.take(end) {
-            return Ok(());
-        }
-        loop {
-            if is_object {
-                self.key()?;
-            }
-            self.value(depth + 1)?;
-            self.space();
-            if self.take(b',') {
-                self.space();
-            } else if self.take(end) {
-                return Ok(());
-            } else {
-                return Err(self.error("a comma or the end of the array or object is missing"));
-            }
+/// The rest of a string, from the first thing in it that is not plain.
+#[inline(never)]
+fn rest_of_string(bytes: &[u8], mut at: usize) -> Result<usize, Error> {
+    loop {
+        match bytes.get(at) {
+            Some(b'"') => return Ok(at + 1),
+            Some(b'\\') => at = plain(bytes, escape(bytes, at)?),
+            Some(_) => return error(at, "a control character in a string"),
+            None => return error(at, "a string does not end"),
         }
     }
+}
 
-    /// Passes a key, its colon and the space around; true if the key has escapes.
-    #[inline]
-    pub(super) fn key(&mut self) -> Result<bool, Error> {
-        if self.peek() != Some(b'"') {
-            return Err(self.error("a key is missing"));
+/// The place of the first byte that needs a look inside a string.
+#[inline(always)]
+fn plain(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(|b| b.first_chunk::<CHUNK>()) {
+        let place = first_special(chunk);
+        at += place;
+        if place < CHUNK {
+            return at;
         }
-        let escaped = self.string()?;
-        self.colon()?;
-        Ok(escaped)
     }
+    last_plain(bytes, at)
+}
 
-    /// Passes a colon and the space around.
-    #[inline]
-    pub(super) fn colon(&mut self) -> Result<(), Error> {
-        self.space();
-        if !self.take(b':') {
-            return Err(self.error("a colon is missing"));
+#[inline(never)]
+fn last_plain(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(&byte) = bytes.get(at) {
+        if byte == b'"' || byte == b'\\' || byte < b' ' {
+            break;
         }
-        self.space();
-        Ok(())
+        at += 1;
     }
+    at
+}
 
-    /// Passes a string, whose quote is next; true if it has escapes.
-    #[inline]
-    pub(super) fn string(&mut self) -> Result<bool, Error> {
-        let mut escaped = false;
-        self.at += 1;
-        loop {
-            self.plain();
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(escaped);
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                Some(_) => return Err(self.error("a control character in a string")),
-                None => return Err(self.error("a string does not end")),
-            }
-        }
+fn escape(bytes: &[u8], at: usize) -> Result<usize, Error> {
+    match bytes.get(at + 1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
+        Some(b'u') => match bytes.get(at + 2..at + 6) {
+            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => Ok(at + 6),
+            _ => error(at, "an escape that needs four hexadecimal digits"),
+        },
+        _ => error(at, "an escape that JSON does not have"),
     }
+}
 
-    /// Passes what needs no look inside a string.
-    #[inline]
-    fn plain(&mut self) {
-        while let Some(chunk) = self
-            .bytes
-            .get(self.at..)
-            .and_then(|b| b.first_chunk::<CHUNK>())
-        {
-            let (place, non_ascii) = first_special(chunk);
-            self.at += place;
-            self.non_ascii |= non_ascii;
-            if place < CHUNK {
-                return;
-            }
-        }
-        while let Some(byte) = self.peek() {
-            if byte == b'"' || byte == b'\\' || byte < b' ' {
-                return;
-            }
-            self.non_ascii |= !byte.is_ascii();
-            self.at += 1;
-        }
+#[inline(always)]
+fn number(bytes: &[u8], mut at: usize) -> Result<usize, Error> {
+    at += usize::from(bytes.get(at) == Some(&b'-'));
+    if bytes.get(at) == Some(&b'0') {
+        at += 1;
+    } else {
+        at = digits(bytes, at)?;
     }
+    match bytes.get(at) {
+        Some(b'.' | b'e' | b'E') => fraction(bytes, at),
+        _ => Ok(at),
+    }
+}
 
-    fn escape(&mut self) -> Result<(), Error> {
-        match self.bytes.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                self.at += 2;
-                Ok(())
-            }
-            Some(b'u') => match self.bytes.get(self.at + 2..self.at + 6) {
-                Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => {
-                    self.at += 6;
-                    Ok(())
-                }
-                _ => Err(self.error("an escape that needs four hexadecimal digits")),
-            },
-            _ => Err(self.error("an escape that JSON does not have")),
-        }
+/// The fraction and exponent of a number.
+fn fraction(bytes: &[u8], mut at: usize) -> Result<usize, Error> {
+    if bytes.get(at) == Some(&b'.') {
+        at = digits(bytes, at + 1)?;
     }
+    if let Some(b'e' | b'E') = bytes.get(at) {
+        at += 1;
+        at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
+        at = digits(bytes, at)?;
+    }
+    Ok(at)
+}
 
-    #[inline]
-    fn number(&mut self) -> Result<(), Error> {
-        self.take(b'-');
-        if !self.take(b'0') {
-            self.digits()?;
+/// The place behind digits, of which there must be one.
+#[inline(always)]
+fn digits(bytes: &[u8], start: usize) -> Result<usize, Error> {
+    let mut at = start;
+    while let Some(chunk) = bytes.get(at..).and_then(|b| b.first_chunk::<CHUNK>()) {
+        let place = first_non_digit(chunk);
+        at += place;
+        if place < CHUNK {
+            return some_digit(start, at);
         }
-        if self.take(b'.') {
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Ok(())
     }
+    some_digit(start, last_digits(bytes, at))
+}
 
-    #[inline]
-    fn digits(&mut self) -> Result<(), Error> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
-        if self.at == start {
-            return Err(self.error("a digit is missing"));
-        }
-        Ok(())
+#[inline(never)]
+fn last_digits(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b'0'..=b'9') = bytes.get(at) {
+        at += 1;
     }
+    at
+}
 
-    fn word(&mut self, word: &'static [u8]) -> Result<(), Error> {
-        if self.bytes.get(self.at..self.at + word.len()) == Some(word) {
-            self.at += word.len();
-            return Ok(());
-        }
-        Err(self.error("a value is missing"))
+#[inline(always)]
+fn some_digit(start: usize, end: usize) -> Result<usize, Error> {
+    if start == end {
+        error(end, "a digit is missing")
+    } else {
+        Ok(end)
     }
+}
+
+#[inline(never)]
+fn word(bytes: &[u8], at: usize, word: &'static [u8]) -> Result<usize, Error> {
+    if bytes.get(at..at + word.len()) == Some(word) {
+        return Ok(at + word.len());
+    }
+    error(at, NO_VALUE)
 }
 
 /// Checks that a text is one JSON value with nothing but space around it.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Error> {
-    let mut scanner = Scanner::new(bytes);
-    scanner.space();
-    scanner.value(0)?;
-    finish(scanner, bytes)
+    finish(bytes, value(bytes, space(bytes, 0), 0)?)
 }
 
 /// Checks what is behind the value, and the encoding.
-#[inline]
-pub(super) fn finish(mut scanner: Scanner<'_>, bytes: &[u8]) -> Result<(), Error> {
-    scanner.space();
-    if scanner.peek().is_some() {
-        return Err(scanner.error("something behind the end"));
+#[inline(always)]
+pub(super) fn finish(bytes: &[u8], end: usize) -> Result<(), Error> {
+    let at = space(bytes, end);
+    if at < bytes.len() {
+        return error(at, "something behind the end");
     }
-    if scanner.non_ascii() {
-        std::str::from_utf8(bytes).map_err(|error| Error {
-            what: "bytes that are not UTF-8",
-            at: error.valid_up_to(),
-        })?;
+    if is_ascii(bytes) {
+        Ok(())
+    } else {
+        check_utf8(bytes)
     }
-    Ok(())
+}
+
+#[inline(never)]
+fn check_utf8(bytes: &[u8]) -> Result<(), Error> {
+    match std::str::from_utf8(bytes) {
+        Ok(_) => Ok(()),
+        Err(wrong) => error(wrong.valid_up_to(), "bytes that are not UTF-8"),
+    }
 }

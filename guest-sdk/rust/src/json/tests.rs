@@ -301,6 +301,40 @@ fn untouched_bytes_stay_as_they_were_written() {
 }
 
 #[test]
+fn a_literal_means_its_text_and_not_its_bytes() {
+    // (key as written, name, whether it is meant)
+    let rows = [
+        (r"a\\b", r"a\b", true),
+        (r"a\\b", r"a\\b", false),
+        (r"\u0061", "a", true),
+        (r"\u0061", r"\u0061", false),
+        (r"\ud83d\ude00", "\u{1f600}", true),
+        (r"\ud83d", "\u{fffd}", true),
+        ("a", "b", false),
+        ("", "", true),
+    ];
+    for (key, name, meant) in rows {
+        let text = format!(r#"{{"{key}":"{key}"}}"#);
+        let mut object = Object::parse(&text).unwrap();
+        assert_eq!(object.contains(name), meant, "{key} {name}");
+        let value = object.original(name);
+        assert_eq!(value.is_some_and(|v| v.is_str(name)), meant, "{key} {name}");
+        assert_eq!(object.rename(name, "n"), meant, "{key} {name}");
+        assert_eq!(object.original(name).is_some(), meant, "{key} {name}");
+    }
+}
+
+#[test]
+fn many_fields_of_one_name_take_time_in_proportion() {
+    let text = format!("{{{}\"b\":1}}", "\"a\":1,".repeat(200_000));
+    let mut object = Object::parse(&text).unwrap();
+    object.set("a", 2);
+    object.rename("a", "c");
+    object.remove("b");
+    assert_eq!(object.to_string(), r#"{"c":2}"#);
+}
+
+#[test]
 fn numbers_and_kinds_are_told_apart() {
     type Row<'a> = (&'a str, Kind, Option<i64>, Option<f64>, Option<bool>);
     let rows: [Row<'_>; 8] = [

@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::chunk::has_special;
+use super::copy::append;
+use super::name::same;
+
 /// What stands between the quotes of a valid literal, its escapes undone. A surrogate without its
 /// other half becomes U+FFFD, as in browsers.
 pub(super) fn decode(inner: &[u8]) -> Cow<'_, str> {
@@ -66,6 +70,11 @@ pub(super) fn encode(text: &str, out: &mut Vec<u8>) {
     out.reserve(text.len() + 2);
     out.push(b'"');
     let bytes = text.as_bytes();
+    if !has_special(bytes) {
+        append(out, bytes);
+        out.push(b'"');
+        return;
+    }
     let mut copied = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         if byte >= b' ' && byte != b'"' && byte != b'\\' {
@@ -90,14 +99,14 @@ pub(super) fn encode(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Whether a literal, quotes included, means `name`.
+/// Whether a literal, quotes included, means `name`. Escapes only make a literal longer.
 #[inline]
-pub(super) fn means(literal: &[u8], escaped: bool, name: &str) -> bool {
+pub(super) fn means(literal: &[u8], name: &str) -> bool {
     let inner = inner(literal);
-    if escaped {
-        decode(inner) == name
+    if inner.len() == name.len() {
+        same(inner, name.as_bytes()) && !inner.contains(&b'\\')
     } else {
-        inner == name.as_bytes()
+        inner.len() > name.len() && inner.contains(&b'\\') && decode(inner) == name
     }
 }
 

@@ -1,0 +1,349 @@
+//! Where the members of an object are, and the edits made to them.
+//!
+//! A name's tag decides nearly every comparison without a look at the text, and a set of all tags
+//! answers for most names that are not there. Buffers are kept for the next object of the thread.
+
+use std::cell::RefCell;
+
+use super::error::Error;
+use super::name::{Tag, same};
+use super::scan::{self, Next};
+use super::text;
+
+/// Buffers kept for the next object of this thread; more objects at once allocate their own.
+const BUFFERS_KEPT_MAX: usize = 8;
+
+/// Tags looked at together.
+const TAGS: usize = 4;
+
+thread_local! {
+    static BUFFERS: RefCell<Vec<Option<Box<Members>>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Members whose buffers go back to the thread when it is dropped. Boxed: moving the buffers about
+/// would cost more than the pointer.
+#[derive(Debug)]
+pub(super) struct Kept(Option<Box<Members>>);
+
+impl Kept {
+    #[inline]
+    pub(super) fn take() -> Self {
+        let kept = BUFFERS.with_borrow_mut(Vec::pop).flatten();
+        Self(Some(kept.unwrap_or_default()))
+    }
+}
+
+impl std::ops::Deref for Kept {
+    type Target = Members;
+
+    #[inline]
+    fn deref(&self) -> &Members {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl std::ops::DerefMut for Kept {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Members {
+        self.0.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.clear();
+        let members = self.0.take();
+        // While the thread ends what it kept may be gone already; then this goes too.
+        let _kept = BUFFERS.try_with(|buffers| {
+            let mut buffers = buffers.borrow_mut();
+            if buffers.len() < BUFFERS_KEPT_MAX {
+                buffers.push(members);
+            }
+        });
+    }
+}
+
+/// The members of one object: those of its text, then those that were added.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    list: Vec<Member>,
+    /// Of the members' names as they are now, in the same order.
+    tags: Vec<Tag>,
+    /// A bit for each tag that occurs; others may share it.
+    occurs: u64,
+    edited: bool,
+    edits: Vec<Edit>,
+    /// Keys and values that were set, as JSON.
+    pub(super) written: Vec<u8>,
+}
+
+/// A stretch of bytes; texts above 4 GiB are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Span {
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    /// In the text; empty for a member that was added.
+    pub(super) key: Span,
+    pub(super) value: Span,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    AsWritten,
+    Removed,
+    /// Index into the edits.
+    Edited(u32),
+}
+
+/// What replaces a key or a value: stretches of what was written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Edit {
+    pub(super) key: Option<Span>,
+    pub(super) value: Option<Span>,
+}
+
+/// The braces of an object's text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Braces {
+    pub(super) open: usize,
+    pub(super) close: usize,
+}
+
+impl Span {
+    /// Of places within a text of at most 4 GiB.
+    #[inline]
+    pub(super) const fn new(start: usize, end: usize) -> Self {
+        Self {
+            start: start as u32,
+            end: end as u32,
+        }
+    }
+
+    #[inline]
+    pub(super) fn of(self, bytes: &[u8]) -> &[u8] {
+        let range = self.start as usize..self.end as usize;
+        bytes.get(range).unwrap_or_default()
+    }
+}
+
+impl Members {
+    fn clear(&mut self) {
+        self.list.clear();
+        self.tags.clear();
+        self.occurs = 0;
+        self.edited = false;
+        self.edits.clear();
+        self.written.clear();
+    }
+
+    /// Reads an object's text and notes its members.
+    pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<Braces, Error> {
+        let wrong = |at, what| Err(Error { what, at });
+        if u32::try_from(bytes.len()).is_err() {
+            return wrong(0, "more than 4 GiB");
+        }
+        let open = scan::space(bytes, 0);
+        if bytes.get(open) != Some(&b'{') {
+            return wrong(open, "an opening brace is missing");
+        }
+        let mut at = scan::space(bytes, open + 1);
+        if bytes.get(at) == Some(&b'}') {
+            scan::finish(bytes, at + 1)?;
+            return Ok(Braces { open, close: at });
+        }
+        let close = loop {
+            let (key_end, escaped) = scan::key(bytes, at)?;
+            let value_start = scan::colon(bytes, key_end)?;
+            let value_end = scan::value(bytes, value_start, 1)?;
+            let name = bytes.get(at + 1..).unwrap_or_default();
+            self.note(if escaped {
+                Tag::ESCAPED
+            } else {
+                Tag::of_start(name, key_end - at - 2)
+            });
+            self.list.push(Member {
+                key: Span::new(at, key_end),
+                value: Span::new(value_start, value_end),
+                state: State::AsWritten,
+            });
+            match scan::next(bytes, value_end, b'}')? {
+                Next::Member(member) => at = member,
+                Next::End(end) => break end,
+            }
+        };
+        scan::finish(bytes, close + 1)?;
+        Ok(Braces { open, close })
+    }
+
+    /// Adds the tag of one more member.
+    #[inline(always)]
+    fn note(&mut self, tag: Tag) {
+        self.tags.push(tag);
+        self.occurs |= if tag == Tag::ESCAPED {
+            u64::MAX
+        } else {
+            tag.bit()
+        };
+    }
+
+    pub(super) fn list(&self) -> &[Member] {
+        &self.list
+    }
+
+    /// What replaces parts of a member; nothing if it was removed.
+    #[inline]
+    pub(super) fn edit_of(&self, member: &Member) -> Option<Edit> {
+        match member.state {
+            State::AsWritten => Some(Edit::default()),
+            State::Removed => None,
+            State::Edited(at) => self.edits.get(at as usize).copied(),
+        }
+    }
+
+    /// The first member of that name, from a place on.
+    #[inline]
+    pub(super) fn position(&self, source: &[u8], name: &str, from: usize) -> Option<usize> {
+        let tag = Tag::of(name.as_bytes());
+        if self.occurs & tag.bit() == 0 {
+            return None;
+        }
+        let mut base = from;
+        for tags in self.tags.get(from..)?.chunks(TAGS) {
+            let fits = |t: &Tag| (*t == tag) | (*t == Tag::ESCAPED);
+            if tags.iter().fold(false, |any, t| any | fits(t)) {
+                let mut within = tags.iter().enumerate();
+                let found = within.find(|(n, t)| fits(t) && self.name_is(source, base + n, name));
+                if let Some((n, _)) = found {
+                    return Some(base + n);
+                }
+            }
+            base += TAGS;
+        }
+        None
+    }
+
+    /// The last member of that name, whose value counts.
+    #[inline]
+    pub(super) fn last(&self, source: &[u8], name: &str) -> Option<&Member> {
+        let tag = Tag::of(name.as_bytes());
+        if self.occurs & tag.bit() == 0 {
+            return None;
+        }
+        let mut end = self.tags.len();
+        for tags in self.tags.rchunks(TAGS) {
+            let fits = |t: &Tag| (*t == tag) | (*t == Tag::ESCAPED);
+            end -= tags.len();
+            if tags.iter().fold(false, |any, t| any | fits(t)) {
+                let mut within = tags.iter().enumerate();
+                let found = within.rfind(|(n, t)| fits(t) && self.name_is(source, end + n, name));
+                if let Some((n, _)) = found {
+                    return self.list.get(end + n);
+                }
+            }
+        }
+        None
+    }
+
+    /// The last member that had that name in the text.
+    pub(super) fn last_in_text(&self, source: &[u8], name: &str) -> Option<&Member> {
+        if !self.edited {
+            return self.last(source, name);
+        }
+        let mut members = self.list.iter().filter(|m| m.key != Span::default());
+        members.rfind(|m| text::means(m.key.of(source), name))
+    }
+
+    fn name_is(&self, source: &[u8], at: usize, name: &str) -> bool {
+        let (Some(member), Some(tag)) = (self.list.get(at), self.tags.get(at)) else {
+            return false;
+        };
+        let Some(edit) = self.edit_of(member) else {
+            return false;
+        };
+        let literal = match edit.key {
+            Some(key) => key.of(&self.written),
+            None => member.key.of(source),
+        };
+        match *tag {
+            Tag::ESCAPED => text::means(literal, name),
+            tag => tag.is_whole() || same(text::inner(literal), name.as_bytes()),
+        }
+    }
+
+    /// The tag of a name that was written as a literal.
+    fn tag_of(name: &str, literal: Span) -> Tag {
+        if (literal.end - literal.start) as usize == name.len() + 2 {
+            Tag::of(name.as_bytes())
+        } else {
+            Tag::ESCAPED
+        }
+    }
+
+    pub(super) fn remove(&mut self, at: usize) {
+        self.edited = true;
+        if let Some(member) = self.list.get_mut(at) {
+            member.state = State::Removed;
+        }
+    }
+
+    /// Gives a member another key, a stretch of what was written.
+    pub(super) fn set_key(&mut self, at: usize, key: Span, name: &str) {
+        let tag = Self::tag_of(name, key);
+        if let Some(place) = self.tags.get_mut(at) {
+            *place = tag;
+            self.occurs |= if tag == Tag::ESCAPED {
+                u64::MAX
+            } else {
+                tag.bit()
+            };
+        }
+        if let Some(edit) = self.edit(at) {
+            edit.key = Some(key);
+        }
+    }
+
+    /// Gives a member another value, a stretch of what was written.
+    pub(super) fn set_value(&mut self, at: usize, value: Span) {
+        if let Some(edit) = self.edit(at) {
+            edit.value = Some(value);
+        }
+    }
+
+    /// Adds a member whose key and value were written.
+    pub(super) fn add(&mut self, key: Span, value: Span, name: &str) {
+        self.edited = true;
+        self.note(Self::tag_of(name, key));
+        self.list.push(Member {
+            key: Span::default(),
+            value: Span::default(),
+            state: State::Edited(self.edits.len() as u32),
+        });
+        self.edits.push(Edit {
+            key: Some(key),
+            value: Some(value),
+        });
+    }
+
+    /// The edit of a member, a new one if it has none.
+    fn edit(&mut self, at: usize) -> Option<&mut Edit> {
+        self.edited = true;
+        let member = self.list.get_mut(at)?;
+        if let State::Edited(edit) = member.state {
+            return self.edits.get_mut(edit as usize);
+        }
+        member.state = State::Edited(self.edits.len() as u32);
+        self.edits.push(Edit::default());
+        self.edits.last_mut()
+    }
+
+    pub(super) fn write_literal(&mut self, text: &str) -> Span {
+        let start = self.written.len();
+        text::encode(text, &mut self.written);
+        Span::new(start, self.written.len())
+    }
+}

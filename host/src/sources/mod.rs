@@ -16,7 +16,6 @@ mod file;
 pub mod jsonl;
 #[cfg(test)]
 mod memory;
-pub mod progress;
 mod rows;
 mod runner;
 pub mod split;

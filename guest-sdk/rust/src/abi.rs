@@ -1,6 +1,6 @@
 //! The `wstream_v1` boundary: the only file with `unsafe`, and all of it is here.
 //!
-//! [`export!`] gives a module its exports; the functions below call the host's imports. Off wasm
+//! `export!` gives a module its exports; the functions below call the host's imports. Off wasm
 //! the imports are kept for [`testing`](crate::testing). `guest-sdk/ABI.md` is the normative text.
 //!
 //! No pointer from the host is ever followed: the host writes into the buffer that `wstream_alloc`
@@ -25,7 +25,7 @@ const BUFFER_BYTES_KEPT_MAX: usize = 8 << 20;
 /// The index of the record in work; the host reads it after a trap and at every epoch.
 static CURSOR: AtomicU32 = AtomicU32::new(u32::MAX);
 
-/// What an instance holds between calls. Used by [`export!`], not by transforms.
+/// What an instance holds between calls. Used by `export!`, not by transforms.
 #[derive(Debug)]
 pub struct Guest<T> {
     input: Vec<u8>,

@@ -42,6 +42,7 @@ if ! bash scripts/setup.sh test || ! bash scripts/guests.sh; then
   finish
 fi
 
+PATH="${WSTREAM_CACHE:-$HOME/.cache/wstream}/node/node_modules/node/bin:$HOME/.cargo/bin:$PATH"
 check "format" cargo fmt --all --check
 check "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
 if command -v cargo-deny >/dev/null 2>&1; then
@@ -50,6 +51,6 @@ else
   echo "skipped: cargo deny is not installed (cargo install cargo-deny)"
   skipped=$((skipped + 1))
 fi
-suite "tests" cargo test --workspace --no-fail-fast -- --show-output
+suite "tests" cargo test --workspace --no-fail-fast 
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 finish

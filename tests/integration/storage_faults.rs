@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::harness::{Node, NodeBuilder, until};
+use super::harness::{Node, NodeBuilder, skipped, until};
 
 /// A small file system of its own, unmounted when dropped.
 struct SmallDisk(PathBuf);
@@ -18,10 +18,10 @@ impl SmallDisk {
         command.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at);
         let output = command.output().unwrap();
         if !output.status.success() {
-            println!(
-                "skipped: may not mount: {}",
+            skipped(&format!(
+                "may not mount: {}",
                 String::from_utf8_lossy(&output.stderr)
-            );
+            ));
             return None;
         }
         Some(Self(at.to_owned()))

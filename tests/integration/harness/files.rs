@@ -1,5 +1,6 @@
 //! Where things are: the repository, the shared data beside it, and scratch files.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The repository's root.
@@ -17,13 +18,17 @@ pub fn shared(path: &str) -> Option<PathBuf> {
         .map_or_else(|| project().parent().unwrap().join("shared"), PathBuf::from);
     let file = root.join(path);
     if !file.exists() {
-        println!(
-            "skipped: {path} is not in the shared folder {}",
-            root.display()
-        );
+        let root = root.display();
+        skipped(&format!("{path} is not in the shared folder {root}"));
         return None;
     }
     Some(file)
+}
+
+/// Says aloud, past the capture of a test's output, that something was not tested; the test script
+/// counts these lines.
+pub fn skipped(why: &str) {
+    writeln!(std::io::stderr(), "skipped: {why}").unwrap();
 }
 
 /// Writes `text` to `dir/name` and returns the path.

@@ -5,7 +5,7 @@ mod http;
 mod node;
 mod wait;
 
-pub use files::{project, shared, write};
+pub use files::{project, shared, skipped, write};
 pub use http::request;
 pub use node::{Node, NodeBuilder, Output, wstream};
 pub use wait::until;

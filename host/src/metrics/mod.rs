@@ -171,12 +171,6 @@ impl Metrics {
         for (name, m) in all(&self.0.sources) {
             note(format!("source_records/{name}"), m.records.get());
         }
-        for (name, m) in all(&self.0.pipelines) {
-            note(format!("pipeline_in/{name}"), m.records_in.get());
-            note(format!("pipeline_out/{name}"), m.records_out.get());
-            let failed = m.dead_letters.total() + m.skipped.get();
-            note(format!("pipeline_errors/{name}"), failed);
-        }
     }
 }
 

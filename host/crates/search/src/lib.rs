@@ -11,6 +11,8 @@ mod catalog;
 mod config;
 mod document;
 mod error;
+#[doc(hidden)]
+pub mod hostile;
 mod index;
 mod query;
 mod schema;

@@ -5,5 +5,5 @@ mod batch;
 mod tape;
 
 pub(crate) use batch::{BatchBuilder, Incoming, TapeBatch, TapeDocument};
-pub(crate) use tape::PATH_SEPARATOR;
 pub use tape::{DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, DOCUMENT_KEYS_MAX, KEY_BYTES_MAX};
+pub(crate) use tape::{PATH_SEPARATOR, Tape, parse};

@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 use tantivy::query::{AllQuery, BoostQuery, EmptyQuery, Query};
 
 pub(crate) use columns::ColumnQuery;
+pub(crate) use parser::parse as parse_text;
 pub(crate) use values::Number;
 
 use crate::error::SearchError;

@@ -14,7 +14,7 @@ const SPECIAL: &[char] = &['(', ')', ':', '^', '[', ']', '"', '{', '}', '~', '/'
 
 /// Whether a clause must, may or must not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Occurs {
+pub(crate) enum Occurs {
     Must,
     Should,
     MustNot,
@@ -22,7 +22,7 @@ pub(super) enum Occurs {
 
 /// What a query text says.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Clauses(Vec<(Occurs, Node)>),
     /// A word, looked up by its parts.
     Word(String),
@@ -47,7 +47,7 @@ pub(super) enum Node {
 }
 
 /// Reads a query text. `and` makes AND the default between words.
-pub(super) fn parse(text: &str, and: bool) -> Result<Node, String> {
+pub(crate) fn parse(text: &str, and: bool) -> Result<Node, String> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(format!("the query is longer than {TEXT_BYTES_MAX} bytes"));
     }

@@ -32,13 +32,24 @@ if ! command -v cargo >/dev/null 2>&1; then
   [ -x "$HOME/.cargo/bin/cargo" ] || fail "cargo is missing: install Rust 1.95 or newer with rustup (https://rustup.rs)"
   PATH="$HOME/.cargo/bin:$PATH"
 fi
-version=$(rustc --version | sed 's/^rustc \([0-9]*\)\.\([0-9]*\).*/\1\2/')
-[ "$version" -ge 195 ] || fail "rustc 1.95 or newer is needed, this is $(rustc --version): run 'rustup update stable'"
+# at_least MAJOR.MINOR VERSION: whether the version is that or newer.
+at_least() { [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
+version=$(rustc --version | cut -d' ' -f2)
+at_least 1.95 "$version" || fail "rustc 1.95 or newer is needed, this is $version: run 'rustup update stable'"
 
 if [ "$want" = test ]; then
   debian git git
   debian chromium chromium
-  debian node nodejs npm
+  debian npm nodejs npm
+  # The page's modules are plain .js files, which node reads as such from 20.19 on; scripts/test.sh
+  # puts this folder on the PATH. Debian 12 has an older node, the npm registry has one to add.
+  node=${WSTREAM_CACHE:-$HOME/.cache/wstream}/node
+  PATH="$node/node_modules/node/bin:$PATH"
+  if ! at_least 20.19 "$(node --version 2>/dev/null | tr -d v)"; then
+    say "adding a newer node"
+    mkdir -p "$node"
+    npm install --prefix "$node" --no-audit --no-fund --loglevel=error node@22 >/dev/null
+  fi
   for component in clippy rustfmt; do
     cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 && continue
     say "adding $component"

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::harness::{Node, NodeBuilder, until, write};
+use super::harness::{Node, NodeBuilder, project, until, write};
 use super::netflix::netflix;
 
 const CONFIG: &str = r#"
@@ -73,17 +73,22 @@ fn sighup_replaces_what_changed_and_a_bad_edit_keeps_the_old_pipelines() {
     produce(&node, 10);
     node.wait_count("first", 10);
 
-    write(
-        dir.path(),
-        "wstream.toml",
-        CONFIG.replace("to = [\"out\"]", "to = [\"owt\"]"),
+    let filter = project().join("transforms/dist/filter.wasm");
+    let refused = format!(
+        "to = [\"out\"]\ntransforms = [{{ module = {filter:?}, config = {{ field = \"a\", op = \"neer\" }} }}]"
     );
-    node.signal(Signal::HUP);
-    node.wait_for_line("owt");
-    produce(&node, 10);
-    node.wait_count("first", 20);
-    let error = node.get("/api/v1/node")["reload_error"].to_string();
-    assert!(error.contains("owt"), "{error}");
+    // A name that is not declared, and settings that show to be wrong only when the module starts.
+    let edits = [("to = [\"owt\"]", "owt", 20), (&refused, "neer", 30)];
+    for (edit, why, count) in edits {
+        let edited = CONFIG.replace("to = [\"out\"]", edit);
+        write(dir.path(), "wstream.toml", edited);
+        node.signal(Signal::HUP);
+        node.wait_for_line(why);
+        produce(&node, 10);
+        node.wait_count("first", count);
+        let error = node.get("/api/v1/node")["reload_error"].to_string();
+        assert!(error.contains(why), "{error}");
+    }
 
     write(
         dir.path(),
@@ -98,8 +103,8 @@ fn sighup_replaces_what_changed_and_a_bad_edit_keeps_the_old_pipelines() {
     });
     produce(&node, 10);
     // A new index has no position of its own: it is filled from the start of the log.
-    node.wait_count("second", 30);
-    assert_eq!(node.count("first"), 20);
+    node.wait_count("second", 40);
+    assert_eq!(node.count("first"), 30);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::harness::{NodeBuilder, Output, write, wstream};
+use super::harness::{NodeBuilder, Output, project, write, wstream};
 
 /// (what is wrong, the file, what the error must name)
 const WRONG: &[(&str, &str, &[&str])] = &[
@@ -21,12 +21,30 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         "[topics.orders]\n[pipelines.p]\nfrom = [\"order\"]\nto = [\"s\"]\n[sinks.s]\ntype = \"stdout\"\n",
         &["wstream.toml:3", "order", "orders"],
     ),
+    (
+        "settings that a module refuses",
+        "[topics.t]\n[pipelines.p]\nfrom = [\"t\"]\ntransforms = [\n  { module = \"DIST/filter.wasm\", config = { field = \"a\", op = \"near\", value = 1 } },\n]\nto = [\"s\"]\n[sinks.s]\ntype = \"stdout\"\n",
+        &[
+            "wstream.toml:5:",
+            "filter",
+            "near",
+            "wstream transform show",
+        ],
+    ),
+    (
+        "a key that the header row does not name",
+        "[topics.t]\n[sources.s]\ntype = \"csv\"\npath = \"rows.csv\"\ntopic = \"t\"\nkey = \"ids\"\n",
+        &["wstream.toml:4:", "\"ids\"", "id, name"],
+    ),
 ];
 
 #[test]
 fn wrong_files_are_refused_with_line_and_hint_by_check_and_run() {
     for (what, text, names) in WRONG {
         let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "rows.csv", "id,name\n1,a\n");
+        let dist = project().join("transforms/dist");
+        let text = text.replace("DIST", dist.to_str().unwrap());
         let file = write(dir.path(), "wstream.toml", text);
         let check = Output::of(&mut wstream([Path::new("check"), &file]));
         let run = Output::of(

@@ -1,4 +1,5 @@
-//! `wstream check`: finds every mistake in a file without running it.
+//! `wstream check`: finds every mistake in a file without running it. Modules are started once, with
+//! their settings, and see no record.
 
 use std::path::PathBuf;
 
@@ -6,6 +7,7 @@ use clap::Args;
 
 use super::output::Output;
 use crate::config::{self, LoadOptions};
+use crate::node;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,7 +27,7 @@ pub(super) struct CheckArgs {
     schema: bool,
 }
 
-pub(super) fn execute(args: &CheckArgs, output: &mut Output) -> anyhow::Result<()> {
+pub(super) async fn execute(args: &CheckArgs, output: &mut Output) -> anyhow::Result<()> {
     if args.schema {
         output.line(&serde_json::to_string_pretty(&config::schema())?)?;
     }
@@ -33,6 +35,7 @@ pub(super) fn execute(args: &CheckArgs, output: &mut Output) -> anyhow::Result<(
         return Ok(());
     };
     let found = config::load(file, LoadOptions::default())?;
+    node::try_out(file, &found).await?;
     let counts = [
         counted(found.topics.len(), "topic"),
         counted(found.sources.len(), "source"),

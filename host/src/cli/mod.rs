@@ -79,7 +79,7 @@ impl Cli {
         let mut output = Output::new();
         let result = match self.command {
             Command::Run(args) => run::execute(args).await,
-            Command::Check(args) => check::execute(&args, &mut output),
+            Command::Check(args) => check::execute(&args, &mut output).await,
             Command::Topic(args) => topic::execute(args, &mut output).await,
             Command::Produce(args) => produce::execute(args).await,
             Command::Consume(args) => consume::execute(args, &mut output).await,

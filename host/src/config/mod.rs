@@ -97,7 +97,32 @@ pub struct LoadOptions {
 /// # Errors
 /// Every problem of the file.
 pub fn load(file: &Path, options: LoadOptions) -> Result<Config, ConfigError> {
-    let variable = |name: &str| std::env::var(name).ok();
+    read::read(file, text_of(file)?, options, &variable)
+}
+
+/// A problem that showed only when a part of `file` was started, at the value of `path` in it.
+#[must_use]
+pub fn problem_at(file: &Path, path: &[&str], message: String, hint: &str) -> ConfigError {
+    let hint = Some(hint.to_owned());
+    let problem = match text_of(file) {
+        Ok(text) => {
+            let (document, _) = document::Document::parse(&text, &variable);
+            document.problem(document.at(path), message, hint)
+        }
+        Err(_) => Problem {
+            position: None,
+            message,
+            hint,
+        },
+    };
+    ConfigError::new(file, vec![problem])
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn text_of(file: &Path) -> Result<String, ConfigError> {
     let whole = |message: String, hint: &str| {
         let problem = Problem {
             position: None,
@@ -120,7 +145,7 @@ pub fn load(file: &Path, options: LoadOptions) -> Result<Config, ConfigError> {
         ));
     }
     let bytes = std::fs::read(file).map_err(unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let valid = String::from_utf8_lossy(&error.as_bytes()[..at]).into_owned();
         let position = Some(Position::of(&valid, at));
@@ -134,8 +159,7 @@ pub fn load(file: &Path, options: LoadOptions) -> Result<Config, ConfigError> {
                 hint,
             }],
         )
-    })?;
-    read::read(file, text, options, &variable)
+    })
 }
 
 /// The folder that relative paths of a file start at, absolute where the system can say so.

@@ -13,15 +13,17 @@ mod signals;
 mod views;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing::{error, info, warn};
 use wstream_log::Durability;
 use wstream_record::ByteSize;
+use wstream_transform::{Runtime, RuntimeConfig};
 
 use self::core::Core;
 use crate::config::{self, Config, ConfigError, LoadOptions};
+use modules::Modules;
 use parts::{Ending, Parts};
 use progress::Progress;
 use signals::{Ask, Asks};
@@ -84,7 +86,10 @@ pub async fn run(options: RunOptions) -> Result<(), RunError> {
     if let Err(error) = parts.apply(&core, config, options.file.as_deref()).await {
         parts.stop().await;
         core.close().await;
-        return Err(error.into());
+        return Err(match error.downcast::<ConfigError>() {
+            Ok(wrong) => wrong.into(),
+            Err(error) => error.into(),
+        });
     }
     core.serve(listeners);
     core.running.set_ready(true);
@@ -97,6 +102,19 @@ pub async fn run(options: RunOptions) -> Result<(), RunError> {
         Some(ending) => judge(&options, &ending),
         None => Ok(()),
     }
+}
+
+/// Starts every transform that a file names once, and reads its dashboards; nothing else runs.
+///
+/// # Errors
+/// A module refuses its settings or does not start, or a dashboard is wrong.
+pub async fn try_out(file: &Path, config: &Config) -> anyhow::Result<()> {
+    let mut modules = Modules::new(Runtime::new(RuntimeConfig::default())?);
+    for (name, pipeline) in &config.pipelines {
+        let transforms = modules.load(pipeline).await?;
+        Modules::try_out(name, &transforms, Some(file)).await?;
+    }
+    parts::dashboards(config, Some(file)).map(drop)
 }
 
 fn load(options: &RunOptions) -> Result<Config, ConfigError> {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use wstream_transform::{Limits, Module, Runtime, Transform};
+use wstream_transform::{Cause, InitError, Limits, Module, Runtime, Transform};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::pipeline::{PipelineConfig, StepConfig};
 
 /// Compiled modules by path. A file is read at each load, and compiled again when it changed.
@@ -44,6 +44,45 @@ impl Modules {
             transforms.push(Transform::new(&name, &module, Some(&config), limits(step)));
         }
         Ok(transforms)
+    }
+
+    /// Starts each transform of a pipeline once, so that settings which a module refuses are found
+    /// before anything changes. `file` is where the pipeline is declared.
+    ///
+    /// # Errors
+    /// A module refuses its settings, or does not start. Want of memory is no reason: there may be
+    /// some later.
+    pub(super) async fn try_out(
+        pipeline: &str,
+        transforms: &[Transform],
+        file: Option<&Path>,
+    ) -> anyhow::Result<()> {
+        for (n, transform) in transforms.iter().enumerate() {
+            let error = match transform.instantiate().await {
+                Ok(_)
+                | Err(InitError::Failed {
+                    cause: Cause::Memory,
+                    ..
+                }) => continue,
+                Err(error) => error,
+            };
+            let step = n.to_string();
+            let message = format!("transform {}: {error}", transform.name());
+            let (place, hint) = match error {
+                InitError::Refused { .. } => (
+                    "config",
+                    "`wstream transform show MODULE` prints the settings that it knows",
+                ),
+                InitError::Failed { .. } => (
+                    "module",
+                    "`wstream transform test MODULE` runs it with no node",
+                ),
+            };
+            let Some(file) = file else { bail!(message) };
+            let path = ["pipelines", pipeline, "transforms", &step, place];
+            return Err(config::problem_at(file, &path, message, hint).into());
+        }
+        Ok(())
     }
 
     async fn module(&mut self, path: &str) -> anyhow::Result<Module> {

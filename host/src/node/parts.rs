@@ -122,6 +122,7 @@ impl Parts {
             {
                 continue;
             }
+            Modules::try_out(name, &modules, file).await?;
             let plan = Plan::new(name, pipeline, modules, &config.sinks)?;
             plans.insert(name.clone(), (key, plan));
         }
@@ -278,15 +279,7 @@ impl Parts {
         let (Some(from), Some(to)) = (pipelines.get(from), pipelines.get(to)) else {
             return false;
         };
-        let routed = from
-            .transforms
-            .iter()
-            .flat_map(|s| s.outputs.values().flatten());
-        let sinks = from
-            .to
-            .iter()
-            .chain(routed)
-            .filter_map(|s| self.config.sinks.get(s));
+        let sinks = from.sinks().filter_map(|s| self.config.sinks.get(s));
         let written = sinks.filter_map(|sink| match sink {
             SinkConfig::Topic(topic) => Some(topic.topic.as_str().to_owned()),
             _ => None,
@@ -317,11 +310,7 @@ impl Key {
         for step in &mut pipeline.transforms {
             step.limits = LimitsConfig::default();
         }
-        let routed = pipeline
-            .transforms
-            .iter()
-            .flat_map(|s| s.outputs.values().flatten());
-        let names: BTreeSet<_> = pipeline.to.iter().chain(routed).cloned().collect();
+        let names: BTreeSet<_> = pipeline.sinks().cloned().collect();
         let sinks = names
             .into_iter()
             .filter_map(|n| Some((n.clone(), config.sinks.get(&n)?.clone())));
@@ -369,7 +358,7 @@ fn topics(core: &Core, config: &Config) -> anyhow::Result<Vec<(TopicName, TopicC
 }
 
 /// The dashboards beside the file; each that a sink names must be there.
-fn dashboards(config: &Config, file: Option<&Path>) -> anyhow::Result<Vec<Dashboard>> {
+pub(super) fn dashboards(config: &Config, file: Option<&Path>) -> anyhow::Result<Vec<Dashboard>> {
     let Some(file) = file else {
         return Ok(Vec::new());
     };

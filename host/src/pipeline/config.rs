@@ -29,6 +29,15 @@ pub struct PipelineConfig {
     pub dead_letter: Option<TopicName>,
 }
 
+impl PipelineConfig {
+    /// Every sink it names, by `to` and by the outputs of its transforms; some perhaps twice.
+    pub fn sinks(&self) -> impl Iterator<Item = &String> {
+        let steps = self.transforms.iter();
+        let routed = steps.flat_map(|step| step.outputs.values().flatten());
+        self.to.iter().chain(routed)
+    }
+}
+
 /// One transform of a pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -67,6 +67,14 @@ pub enum Reading {
     End,
 }
 
+/// Looks at the head of the file that a source will read: its encoding and its header row.
+///
+/// # Errors
+/// The source could not read it as it is.
+pub fn look(config: &SourceConfig) -> Result<(), SourceError> {
+    file::look(config)
+}
+
 /// Bytes of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InputProgress {

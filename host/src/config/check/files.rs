@@ -7,7 +7,7 @@ use wstream_transform::inspect;
 use super::{Checker, table_key};
 use crate::config::{dashboard_file, nearest};
 use crate::pipeline::StepConfig;
-use crate::sources::SourceConfig;
+use crate::sources::{self, SourceConfig, SourceError};
 
 impl Checker<'_> {
     /// A source's file must be there, unless it is followed: then it may come later.
@@ -16,7 +16,17 @@ impl Checker<'_> {
         if source.follows() && !path.exists() {
             return;
         }
-        self.file_exists(&["sources", name, "path"], path);
+        let place = ["sources", name, "path"];
+        if !self.file_exists(&place, path) {
+            return;
+        }
+        match sources::look(source) {
+            Ok(()) => {}
+            Err(SourceError::Unusable { problem, hint, .. }) => {
+                self.report(&place, format!("{}: {problem}", path.display()), hint);
+            }
+            Err(error) => self.report(&place, error.to_string(), None),
+        }
     }
 
     /// Reports a file that is missing or is a folder; `true` if it is there.

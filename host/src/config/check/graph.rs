@@ -23,12 +23,7 @@ impl Checker<'_> {
         };
         let mut ways = Vec::new();
         for (pipeline, told) in &config.pipelines {
-            let outputs = told
-                .transforms
-                .iter()
-                .flat_map(|step| step.outputs.values().flatten());
-            let targets: BTreeSet<&str> =
-                told.to.iter().chain(outputs).filter_map(target).collect();
+            let targets: BTreeSet<&str> = told.sinks().filter_map(target).collect();
             for from in told.from.iter().map(wstream_record::TopicName::as_str) {
                 ways.extend(targets.iter().map(|to| Way { from, pipeline, to }));
             }

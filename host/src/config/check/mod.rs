@@ -119,12 +119,13 @@ impl Checker<'_> {
         for (name, source) in &self.config.sources {
             let path = |key| ["sources", name.as_str(), key];
             self.topic_is_declared(source.topic(), &path("topic"));
-            if let Err(wrong) = source.check() {
-                self.report(
+            match source.check() {
+                Ok(()) => self.source_file(name, source),
+                Err(wrong) => self.report(
                     &path(wrong.setting),
                     wrong.to_string(),
                     wrong.hint.to_owned(),
-                );
+                ),
             }
             if source
                 .dead_letter_topic()
@@ -148,7 +149,6 @@ impl Checker<'_> {
                     "remove `follow = true`, or run without --once".to_owned(),
                 );
             }
-            self.source_file(name, source);
         }
     }
 
@@ -174,6 +174,7 @@ impl Checker<'_> {
             &["pipelines", name, "to"],
             pipeline.to.iter().map(String::as_str),
         );
+        self.nobody_else_writes(name, pipeline);
         let routed = pipeline
             .transforms
             .iter()
@@ -187,6 +188,31 @@ impl Checker<'_> {
             );
         }
         self.steps(name, pipeline);
+    }
+
+    /// Files and documents are named by the record they come from: of two pipelines that bring the
+    /// same topic to one such sink, each would take the other's for its own.
+    fn nobody_else_writes(&mut self, name: &str, pipeline: &PipelineConfig) {
+        let named = |sink: &&String| {
+            matches!(
+                self.config.sinks.get(*sink),
+                Some(SinkConfig::File(_) | SinkConfig::Search(_))
+            )
+        };
+        let sinks: Vec<_> = pipeline.sinks().filter(named).cloned().collect();
+        for (other, earlier) in self.config.pipelines.range(..name.to_owned()) {
+            let topic = pipeline.from.iter().find(|t| earlier.from.contains(t));
+            let Some(topic) = topic else { continue };
+            for sink in &sinks {
+                if earlier.sinks().any(|s| s == sink) {
+                    let message = format!(
+                        "pipelines \"{other}\" and \"{name}\" both bring topic \"{topic}\" to sink \"{sink}\""
+                    );
+                    let hint = "give one of them a sink of its own".to_owned();
+                    self.report(&["pipelines", name, "to"], message, hint);
+                }
+            }
+        }
     }
 
     /// What a pipeline reads, and where its dead letters go.

@@ -270,6 +270,14 @@ fn what_the_parts_say_of_each_other_and_of_files_is_checked() {
             &["w.toml:8:8: data is a folder", "  hint: name a file"][..],
         ),
         (
+            "[sinks.live]",
+            "[pipelines.again]\nfrom = [\"netflix-titles\"]\nto = [\"titles-index\"]\n[sinks.live]",
+            &[
+                r#"w.toml:14:6: pipelines "again" and "titles" both bring topic "netflix-titles" to sink "titles-index""#,
+                "  hint: give one of them a sink of its own",
+            ][..],
+        ),
+        (
             r#"dashboard = "netflix""#,
             r#"dashboard = "netflx""#,
             &[

@@ -120,6 +120,23 @@ pub(super) fn open(
     })
 }
 
+/// Reads as far as the header row: finds what makes the file unusable as a whole. A file that is
+/// not there yet is no error.
+pub(super) fn look(config: &SourceConfig) -> Result<(), SourceError> {
+    let mut source = FileSource::new(config);
+    if !source.open_path()? {
+        return Ok(());
+    }
+    while !source.ended {
+        source.ended = source.fill()? == 0;
+        source.read_header()?;
+        if source.format.is_ready() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
 impl Source for FileSource {
     fn read(&mut self, rows: &mut Rows) -> Result<Reading, SourceError> {
         let mut left = STEP_BYTES_MAX;

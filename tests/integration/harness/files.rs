@@ -28,7 +28,8 @@ pub fn shared(path: &str) -> Option<PathBuf> {
 /// Says aloud, past the capture of a test's output, that something was not tested; the test script
 /// counts these lines.
 pub fn skipped(why: &str) {
-    writeln!(std::io::stderr(), "skipped: {why}").unwrap();
+    let line = format!("skipped: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// Writes `text` to `dir/name` and returns the path.

@@ -6,11 +6,20 @@ import { icon } from './icons.js';
 
 const ROWS_MAX = 500;
 
+/** A column of a number that rows have by the name `of`; `show` writes it. */
+export function amount(id, name, of, show, more) {
+  const cell = (row) => show(row[of]);
+  return { id, name, num: true, by: (row) => row[of] || 0, cell, ...more };
+}
+
 /**
- * `columns`: `{ id, name, num, cell(row), by(row), wide, hide }`; a column with `by` can be sorted.
- * `sort` is `id` or `-id`; `onsort(sort)` is told the next one.
+ * `columns`: `{ id, name, num, cell(row), by(row), wide, low }`; a column with `by` can be sorted.
+ * With a `router` the order is part of the address, and can be changed; `order` is `id` or `-id`,
+ * as long as the address has none.
  */
-export function table({ label, columns, rows, sort, onsort, keyOf, rowClass }) {
+export function table({ label, columns, rows, router, order, keyOf, rowClass }) {
+  const sort = (router && router.at.query.get('sort')) || order;
+  const onsort = router && ((next) => router.set({ sort: next }, true));
   const shownColumns = columns.filter(Boolean);
   const sorted = sortRows(shownColumns, rows, sort);
   const shown = sorted.slice(0, ROWS_MAX);

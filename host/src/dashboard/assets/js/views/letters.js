@@ -7,67 +7,46 @@ import { href } from '../router.js';
 import { alarm, card, facts, field, time } from '../parts/bits.js';
 import { icon } from '../parts/icons.js';
 import { headersOf, keyPreview, readValue } from '../parts/json.js';
-import { empty, failure, loading, stateOf } from '../parts/states.js';
-import { table } from '../parts/table.js';
+import { ListView } from '../parts/list.js';
+import { empty, failure, loading } from '../parts/states.js';
+import { amount, table } from '../parts/table.js';
 import { valueBody } from './messages.js';
 
 const PAGE = 25;
 const PREFIX = 'wstream.error.';
 
-export class DeadLetters {
-  constructor({ live, router, redraw }) {
-    Object.assign(this, { live, router });
-    this.first = new Resource((signal) => getJson('/api/v1/dlq', signal), redraw).start();
+export class DeadLetters extends ListView {
+  what = 'The dead letters could not be loaded';
+
+  whenEmpty = {
+    title: 'No dead letters',
+    text: 'A record that a transform refuses, or that no source can read, comes here with the reason. Nothing has failed so far.',
+  };
+
+  constructor(context) {
+    super(context, { kind: 'dlq', field: 'topics', isShown: (row) => row.records });
   }
 
-  stop() {
-    this.first.stop();
-  }
-
-  draw() {
-    const pushed = this.live.list('dlq');
-    if (pushed) this.first.value = { topics: pushed };
-    return stateOf(this.first, {
-      what: 'The dead letters could not be loaded',
-      isEmpty: (value) => !(value.topics || []).some((entry) => entry.records),
-      whenEmpty: {
-        title: 'No dead letters',
-        text: 'A record that a transform refuses, or that no source can read, comes here with the reason. Nothing has failed so far.',
-      },
-      draw: (value) =>
-        card(
-          '',
-          table({
-            label: 'Dead letter topics',
-            rows: value.topics,
-            keyOf: (row) => row.topic,
-            sort: this.router.at.query.get('sort') || '-records',
-            onsort: (sort) => this.router.set({ sort }, true),
-            columns: [
-              {
-                id: 'topic',
-                name: 'Topic',
-                by: (row) => row.topic,
-                cell: (row) =>
-                  h(
-                    'a',
-                    { class: 'name letter', href: href('dead-letters', row.topic) },
-                    row.topic,
-                  ),
-              },
-              { id: 'of', name: 'Records of', cell: (row) => sourceLink(row.topic) },
-              {
-                id: 'records',
-                name: 'Dead letters',
-                num: true,
-                by: (row) => row.records || 0,
-                cell: (row) => alarm(row.records),
-              },
-            ],
-          }),
-          { flush: true, key: 'letters' },
-        ),
+  list(rows) {
+    const shown = table({
+      label: 'Dead letter topics',
+      rows,
+      keyOf: (row) => row.topic,
+      router: this.router,
+      order: '-records',
+      columns: [
+        {
+          id: 'topic',
+          name: 'Topic',
+          by: (row) => row.topic,
+          cell: (row) =>
+            h('a', { class: 'name letter', href: href('dead-letters', row.topic) }, row.topic),
+        },
+        { id: 'of', name: 'Records of', cell: (row) => sourceLink(row.topic) },
+        amount('records', 'Dead letters', 'records', alarm),
+      ],
     });
+    return card('', shown, { flush: true, key: 'letters' });
   }
 }
 

@@ -8,6 +8,7 @@ import { Stream } from '../live.js';
 import { copyButton, field, time } from '../parts/bits.js';
 import { icon } from '../parts/icons.js';
 import { headersOf, jsonView, keyPreview, readValue, valuePreview } from '../parts/json.js';
+import { openRow } from '../parts/rows.js';
 import { empty, failure, loading } from '../parts/states.js';
 
 const PAGE = 50;
@@ -391,47 +392,21 @@ export class Messages {
 
   row(record, wish) {
     const id = `${record.partition}-${record.offset}`;
-    const open = wish.open === id;
-    const toggle = () => this.router.set({ open: open ? null : id }, true);
-    return [
-      h(
-        'tr',
-        {
-          key: id,
-          class: open ? 'row open' : 'row',
-          onclick: (event) => {
-            if (!event.target.closest('a, button') && !String(window.getSelection())) toggle();
-          },
-        },
-        h(
-          'td',
-          { class: 'opener' },
-          h(
-            'button',
-            {
-              type: 'button',
-              class: 'button icon-only bare',
-              'aria-expanded': String(open),
-              'aria-label': `Record ${id}`,
-              onclick: toggle,
-            },
-            icon(open ? 'down' : 'right', 14),
-          ),
-        ),
-        h('td', {}, time(record.timestamp)),
-        h('td', { class: 'num' }, exact(record.partition)),
-        h('td', { class: 'num' }, exact(record.offset)),
-        h('td', { class: 'mono key' }, keyPreview(record)),
-        h('td', { class: 'mono value' }, valuePreview(record)),
-      ),
-      open
-        ? h(
-            'tr',
-            { key: `${id} open`, class: 'opened' },
-            h('td', { colspan: 6 }, recordView(record, this.topic)),
-          )
-        : null,
+    const cells = [
+      h('td', {}, time(record.timestamp)),
+      h('td', { class: 'num' }, exact(record.partition)),
+      h('td', { class: 'num' }, exact(record.offset)),
+      h('td', { class: 'mono key' }, keyPreview(record)),
+      h('td', { class: 'mono value' }, valuePreview(record)),
     ];
+    return openRow({
+      id,
+      open: wish.open === id,
+      label: `Record ${id}`,
+      router: this.router,
+      cells,
+      body: () => recordView(record, this.topic),
+    });
   }
 }
 

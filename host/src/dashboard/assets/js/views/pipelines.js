@@ -6,41 +6,30 @@ import { exact, plural } from '../format.js';
 import { href } from '../router.js';
 import { alarm, card, listOf, notice, num, speed, stateBadge, tile } from '../parts/bits.js';
 import { icon } from '../parts/icons.js';
-import { failure, loading, stateOf } from '../parts/states.js';
-import { table } from '../parts/table.js';
+import { ListView } from '../parts/list.js';
+import { failure, loading } from '../parts/states.js';
+import { amount, table } from '../parts/table.js';
 
-export class Pipelines {
-  constructor({ live, router, redraw }) {
-    Object.assign(this, { live, router });
-    this.first = new Resource((signal) => getJson('/api/v1/pipelines', signal), redraw).start();
+export class Pipelines extends ListView {
+  what = 'The pipelines could not be loaded';
+
+  whenEmpty = {
+    title: 'No pipelines yet',
+    text: 'A pipeline takes records from topics, through transforms, to sinks. Declare one in wstream.toml and start it:',
+    command: 'wstream run wstream.toml',
+  };
+
+  constructor(context) {
+    super(context, { kind: 'pipelines' });
   }
 
-  stop() {
-    this.first.stop();
-  }
-
-  draw() {
-    const pushed = this.live.list('pipelines');
-    if (pushed) this.first.value = { pipelines: pushed };
-    return stateOf(this.first, {
-      what: 'The pipelines could not be loaded',
-      isEmpty: (value) => !(value.pipelines || []).length,
-      whenEmpty: {
-        title: 'No pipelines yet',
-        text: 'A pipeline takes records from topics, through transforms, to sinks. Declare one in wstream.toml and start it:',
-        command: 'wstream run wstream.toml',
-      },
-      draw: (value) => card('', this.rows(value.pipelines), { flush: true, key: 'pipelines' }),
-    });
-  }
-
-  rows(rows) {
-    return table({
+  list(rows) {
+    const shown = table({
       label: 'Pipelines',
       rows,
       keyOf: (row) => row.name,
-      sort: this.router.at.query.get('sort') || 'name',
-      onsort: (sort) => this.router.set({ sort }, true),
+      router: this.router,
+      order: 'name',
       columns: [
         {
           id: 'name',
@@ -55,36 +44,13 @@ export class Pipelines {
           cell: (row) => stateBadge(row.state),
         },
         { id: 'path', name: 'From, through, to', wide: true, cell: (row) => pathOf(row) },
-        {
-          id: 'in',
-          name: 'In',
-          num: true,
-          by: (row) => row.in_per_second || 0,
-          cell: (row) => speed(row.in_per_second),
-        },
-        {
-          id: 'out',
-          name: 'Out',
-          num: true,
-          by: (row) => row.out_per_second || 0,
-          cell: (row) => speed(row.out_per_second),
-        },
-        {
-          id: 'errors',
-          name: 'Errors',
-          num: true,
-          by: (row) => row.errors_total || 0,
-          cell: (row) => alarm(row.errors_total),
-        },
-        {
-          id: 'lag',
-          name: 'Lag',
-          num: true,
-          by: (row) => row.lag || 0,
-          cell: (row) => num(row.lag),
-        },
+        amount('in', 'In', 'in_per_second', speed),
+        amount('out', 'Out', 'out_per_second', speed),
+        amount('errors', 'Errors', 'errors_total', alarm),
+        amount('lag', 'Lag', 'lag', num),
       ],
     });
+    return card('', shown, { flush: true, key: 'pipelines' });
   }
 }
 
@@ -185,8 +151,8 @@ export class Pipeline {
       label: 'Partitions',
       rows,
       keyOf: (row) => `${row.topic}-${row.partition}`,
-      sort: this.router.at.query.get('sort') || 'partition',
-      onsort: (sort) => this.router.set({ sort }, true),
+      router: this.router,
+      order: 'partition',
       columns: [
         {
           id: 'partition',
@@ -199,13 +165,7 @@ export class Pipeline {
               `${row.topic} / ${row.partition}`,
             ),
         },
-        {
-          id: 'position',
-          name: 'Position',
-          num: true,
-          by: (row) => row.position,
-          cell: (row) => exact(row.position),
-        },
+        amount('position', 'Position', 'position', exact),
         {
           id: 'lag',
           name: 'Lag',

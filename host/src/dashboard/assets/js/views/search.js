@@ -7,6 +7,7 @@ import { exact, number, plural } from '../format.js';
 import { card, copyButton, field } from '../parts/bits.js';
 import { icon } from '../parts/icons.js';
 import { jsonView } from '../parts/json.js';
+import { openRow } from '../parts/rows.js';
 import { empty, failure, loading } from '../parts/states.js';
 import {
   bucketMs,
@@ -399,69 +400,39 @@ export class Search {
 
   row(hit, columns, kinds, wish) {
     const id = `${hit._index}/${hit._id}`;
-    const open = wish.open === id;
-    const toggle = () => this.router.set({ open: open ? null : id }, true);
-    return [
+    const cells = columns.map((path) => {
+      const text = cellText(valueAt(hit._source, path));
+      const cell = {
+        key: path,
+        class: kinds.get(path) === 'number' ? 'num' : 'doc-cell',
+        title: text.length > 40 ? text.slice(0, 400) : null,
+      };
+      return h('td', cell, text.slice(0, 300));
+    });
+    return openRow({
+      id,
+      open: wish.open === id,
+      label: `Document ${hit._id}`,
+      router: this.router,
+      cells,
+      body: () => this.document(hit),
+    });
+  }
+
+  /** A whole document; its values can be made filters. */
+  document(hit) {
+    return h(
+      'div',
+      { class: 'record' },
       h(
-        'tr',
-        {
-          key: id,
-          class: open ? 'row open' : 'row',
-          onclick: (event) => {
-            if (!event.target.closest('a, button') && !String(window.getSelection())) toggle();
-          },
-        },
-        h(
-          'td',
-          { class: 'opener' },
-          h(
-            'button',
-            {
-              type: 'button',
-              class: 'button icon-only bare',
-              'aria-expanded': String(open),
-              'aria-label': `Document ${hit._id}`,
-              onclick: toggle,
-            },
-            icon(open ? 'down' : 'right', 14),
-          ),
-        ),
-        columns.map((path) => {
-          const text = cellText(valueAt(hit._source, path));
-          return h(
-            'td',
-            {
-              key: path,
-              class: kinds.get(path) === 'number' ? 'num' : 'doc-cell',
-              title: text.length > 40 ? text.slice(0, 400) : null,
-            },
-            text.slice(0, 300),
-          );
-        }),
+        'div',
+        { class: 'record-head' },
+        h('span', { class: 'muted small' }, `${hit._index}, id ${hit._id}`),
+        h('span', { class: 'grow' }),
+        copyButton(JSON.stringify(hit._source, null, 2), 'Copy the document'),
       ),
-      open
-        ? h(
-            'tr',
-            { key: `${id} open`, class: 'opened' },
-            h(
-              'td',
-              { colspan: columns.length + 1 },
-              h(
-                'div',
-                { class: 'record' },
-                h(
-                  'div',
-                  { class: 'record-head' },
-                  h('span', { class: 'muted small' }, `${hit._index}, id ${hit._id}`),
-                  h('span', { class: 'grow' }),
-                  copyButton(JSON.stringify(hit._source, null, 2), 'Copy the document'),
-                ),
-                jsonView(hit._source, (path, value, wanted) => this.filter(path, value, wanted)),
-              ),
-            ),
-          )
-        : null,
-    ];
+      jsonView(hit._source, (path, value, wanted) => this.filter(path, value, wanted)),
+    );
   }
 
   pager(hits, total, wish) {

@@ -6,7 +6,7 @@ import { duration, exact, plural } from '../format.js';
 import { href } from '../router.js';
 import { card, facts, meter, num, size, speed, tabs, tile } from '../parts/bits.js';
 import { failure, loading } from '../parts/states.js';
-import { table } from '../parts/table.js';
+import { amount, table } from '../parts/table.js';
 import { Messages } from './messages.js';
 
 const REFRESH_MS = 2000;
@@ -45,11 +45,7 @@ export class Topic {
       h(
         'div',
         { class: 'tiles', key: 'tiles' },
-        tile(
-          'Records',
-          num(topic.records),
-          'in all partitions',
-        ),
+        tile('Records', num(topic.records), 'in all partitions'),
         tile('Rate', speed(topic.records_per_second), 'records written'),
         tile('Size', size(topic.bytes), 'on disk'),
         tile(
@@ -97,8 +93,8 @@ export class Topic {
         label: 'Partitions',
         rows,
         keyOf: (row) => row.partition,
-        sort: this.router.at.query.get('sort') || 'partition',
-        onsort: (sort) => this.router.set({ sort }, true),
+        router: this.router,
+        order: 'partition',
         columns: [
           {
             id: 'partition',
@@ -111,35 +107,11 @@ export class Topic {
                 row.partition,
               ),
           },
-          {
-            id: 'size',
-            name: 'Size',
-            num: true,
-            by: (row) => row.bytes || 0,
-            cell: (row) => size(row.bytes),
-          },
+          amount('size', 'Size', 'bytes', size),
           { id: 'share', name: 'Beside the largest', cell: (row) => meter(row.bytes || 0, most) },
-          {
-            id: 'rate',
-            name: 'Records/s',
-            num: true,
-            by: (row) => row.records_per_second || 0,
-            cell: (row) => speed(row.records_per_second),
-          },
-          {
-            id: 'start',
-            name: 'Log start',
-            num: true,
-            by: (row) => row.log_start,
-            cell: (row) => exact(row.log_start),
-          },
-          {
-            id: 'high',
-            name: 'High watermark',
-            num: true,
-            by: (row) => row.high_watermark,
-            cell: (row) => exact(row.high_watermark),
-          },
+          amount('rate', 'Records/s', 'records_per_second', speed),
+          amount('start', 'Log start', 'log_start', exact),
+          amount('high', 'High watermark', 'high_watermark', exact),
           {
             id: 'epoch',
             name: 'Leader epoch',
@@ -166,8 +138,8 @@ export class Topic {
         label: 'Consumer groups',
         rows,
         keyOf: (row) => row.group,
-        sort: this.router.at.query.get('sort') || '-lag',
-        onsort: (sort) => this.router.set({ sort }, true),
+        router: this.router,
+        order: '-lag',
         columns: [
           {
             id: 'group',
@@ -175,13 +147,7 @@ export class Topic {
             by: (row) => row.group,
             cell: (row) => groupLink(row.group),
           },
-          {
-            id: 'lag',
-            name: 'Lag',
-            num: true,
-            by: (row) => row.lag || 0,
-            cell: (row) => num(row.lag),
-          },
+          amount('lag', 'Lag', 'lag', num),
         ],
       }),
       { flush: true, key: 'groups' },

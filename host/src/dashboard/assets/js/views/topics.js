@@ -1,36 +1,23 @@
 // The list of topics: how much is in each, how fast it grows, who lags behind.
 
 import { h } from '../dom.js';
-import { getJson, Resource } from '../api.js';
 import { href } from '../router.js';
 import { alarm, card, DEAD_LETTER, field, num, size, speed } from '../parts/bits.js';
-import { stateOf } from '../parts/states.js';
-import { table } from '../parts/table.js';
+import { ListView } from '../parts/list.js';
+import { amount, table } from '../parts/table.js';
 import { bytes, duration } from '../format.js';
 
-export class Topics {
-  constructor({ live, router, redraw }) {
-    Object.assign(this, { live, router });
-    this.first = new Resource((signal) => getJson('/api/v1/topics', signal), redraw).start();
-  }
+export class Topics extends ListView {
+  what = 'The topics could not be loaded';
 
-  stop() {
-    this.first.stop();
-  }
+  whenEmpty = {
+    title: 'No topics yet',
+    text: 'A topic is created by a source, by a Kafka client, or by hand:',
+    command: 'wstream topic create orders --partitions 3',
+  };
 
-  draw() {
-    const pushed = this.live.list('topics');
-    if (pushed) this.first.value = { topics: pushed };
-    return stateOf(this.first, {
-      what: 'The topics could not be loaded',
-      isEmpty: (value) => !(value.topics || []).length,
-      whenEmpty: {
-        title: 'No topics yet',
-        text: 'A topic is created by a source, by a Kafka client, or by hand:',
-        command: 'wstream topic create orders --partitions 3',
-      },
-      draw: (value) => this.list(value.topics),
-    });
+  constructor(context) {
+    super(context, { kind: 'topics' });
   }
 
   /** How many records of each topic the pipelines that read it have before them. */
@@ -93,8 +80,8 @@ export class Topics {
       label: 'Topics',
       rows,
       keyOf: (row) => row.name,
-      sort: this.router.at.query.get('sort') || 'name',
-      onsort: (sort) => this.router.set({ sort }, true),
+      router: this.router,
+      order: 'name',
       columns: [
         {
           id: 'name',
@@ -110,34 +97,10 @@ export class Topics {
               row.name,
             ),
         },
-        {
-          id: 'rate',
-          name: 'Records/s',
-          num: true,
-          by: (row) => row.records_per_second || 0,
-          cell: (row) => speed(row.records_per_second),
-        },
-        {
-          id: 'records',
-          name: 'Records',
-          num: true,
-          by: (row) => row.records || 0,
-          cell: (row) => num(row.records),
-        },
-        {
-          id: 'size',
-          name: 'Size',
-          num: true,
-          by: (row) => row.bytes || 0,
-          cell: (row) => size(row.bytes),
-        },
-        {
-          id: 'partitions',
-          name: 'Partitions',
-          num: true,
-          by: (row) => row.partitions || 0,
-          cell: (row) => num(row.partitions),
-        },
+        amount('rate', 'Records/s', 'records_per_second', speed),
+        amount('records', 'Records', 'records', num),
+        amount('size', 'Size', 'bytes', size),
+        amount('partitions', 'Partitions', 'partitions', num),
         {
           id: 'lag',
           name: 'Pipeline lag',

@@ -5,8 +5,9 @@ import { getJson, Resource } from '../api.js';
 import { exact, nanos } from '../format.js';
 import { href } from '../router.js';
 import { alarm, card, copyButton, facts, num, size, tile } from '../parts/bits.js';
-import { empty, failure, loading, stateOf } from '../parts/states.js';
-import { table } from '../parts/table.js';
+import { ListView } from '../parts/list.js';
+import { empty, failure, loading } from '../parts/states.js';
+import { amount, table } from '../parts/table.js';
 
 const NONE = {
   title: 'No transforms yet',
@@ -14,8 +15,6 @@ const NONE = {
   command: 'wstream transform new my-transform',
 };
 
-const load = (redraw) =>
-  new Resource((signal) => getJson('/api/v1/transforms', signal), redraw).start();
 const failuresOf = (row) =>
   Object.values(row.failures || {}).reduce((sum, count) => sum + count, 0);
 
@@ -27,34 +26,22 @@ function perRecord(ns) {
   );
 }
 
-export class Transforms {
-  constructor({ live, router, redraw }) {
-    Object.assign(this, { live, router });
-    this.first = load(redraw);
+export class Transforms extends ListView {
+  what = 'The transforms could not be loaded';
+
+  whenEmpty = NONE;
+
+  constructor(context) {
+    super(context, { kind: 'transforms' });
   }
 
-  stop() {
-    this.first.stop();
-  }
-
-  draw() {
-    const pushed = this.live.list('transforms');
-    if (pushed) this.first.value = { transforms: pushed };
-    return stateOf(this.first, {
-      what: 'The transforms could not be loaded',
-      isEmpty: (value) => !(value.transforms || []).length,
-      whenEmpty: NONE,
-      draw: (value) => card('', this.rows(value.transforms), { flush: true, key: 'transforms' }),
-    });
-  }
-
-  rows(rows) {
-    return table({
+  list(rows) {
+    const shown = table({
       label: 'Transforms',
       rows,
       keyOf: (row) => `${row.name}@${row.version}`,
-      sort: this.router.at.query.get('sort') || 'name',
-      onsort: (sort) => this.router.set({ sort }, true),
+      router: this.router,
+      order: 'name',
       columns: [
         {
           id: 'name',
@@ -75,35 +62,10 @@ export class Transforms {
           by: (row) => row.kind,
           cell: (row) => h('code', {}, row.kind),
         },
-        {
-          id: 'size',
-          name: 'Size',
-          num: true,
-          by: (row) => row.size || 0,
-          cell: (row) => size(row.size),
-        },
-        {
-          id: 'records',
-          name: 'Records',
-          num: true,
-          by: (row) => row.records || 0,
-          cell: (row) => num(row.records),
-        },
-        {
-          id: 'time',
-          name: 'Time per record',
-          num: true,
-          by: (row) => row.ns_per_record || 0,
-          cell: (row) => perRecord(row.ns_per_record),
-        },
-        {
-          id: 'memory',
-          name: 'Memory',
-          num: true,
-          low: true,
-          by: (row) => row.memory_bytes || 0,
-          cell: (row) => size(row.memory_bytes),
-        },
+        amount('size', 'Size', 'size', size),
+        amount('records', 'Records', 'records', num),
+        amount('time', 'Time per record', 'ns_per_record', perRecord),
+        amount('memory', 'Memory', 'memory_bytes', size, { low: true }),
         {
           id: 'failures',
           name: 'Failures',
@@ -114,6 +76,7 @@ export class Transforms {
         { id: 'pipelines', name: 'Pipelines', cell: (row) => pipelineLinks(row) },
       ],
     });
+    return card('', shown, { flush: true, key: 'transforms' });
   }
 }
 
@@ -127,7 +90,7 @@ function pipelineLinks(row) {
 export class Transform {
   constructor({ live, redraw, name }) {
     Object.assign(this, { live, name });
-    this.first = load(redraw);
+    this.first = new Resource((signal) => getJson('/api/v1/transforms', signal), redraw).start();
   }
 
   stop() {

@@ -120,8 +120,9 @@ impl ApiState {
     }
 }
 
-/// The routes of the API, health and metrics.
-pub fn router(state: ApiState) -> Router {
+/// The routes of the API, health and metrics, and those of `pages`: all are counted and need the
+/// token where one is set.
+pub fn router(state: ApiState, pages: Router) -> Router {
     let v1 = Router::new()
         .route("/node", get(stats::node))
         .route("/topics", get(topics::list).post(topics::create))
@@ -145,10 +146,11 @@ pub fn router(state: ApiState) -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .with_state(state.clone())
+        .merge(pages)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(state.clone(), auth::token))
-        .layer(middleware::from_fn_with_state(state.clone(), timed))
-        .with_state(state)
+        .layer(middleware::from_fn_with_state(state, timed))
 }
 
 /// Counts each answer under its route and status.

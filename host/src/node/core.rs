@@ -139,7 +139,7 @@ impl Core {
         };
         let live = Live::new(self.search.clone(), self.serving.clone());
         let pages = dashboard::router(self.dashboards.clone(), live, self.serving.clone());
-        let page = self.guarded(api::router(state.clone()).merge(pages));
+        let page = self.guarded(api::router(state.clone(), pages));
         let elastic = self.guarded(elastic::router(self.search.clone()));
         self.serving.spawn(api::take_rates(state));
         self.serving

@@ -10,7 +10,11 @@ ci:
 check:
     cargo fmt --all --check
     cargo lint
-    command -v cargo-deny >/dev/null && cargo deny check || true
+    if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; fi
+
+# Known weaknesses of dependencies; fetches the list of them.
+advisories:
+    cargo deny check advisories
 
 # Formats, and mends what clippy can.
 fix:

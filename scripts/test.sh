@@ -46,7 +46,7 @@ PATH="${WSTREAM_CACHE:-$HOME/.cache/wstream}/node/node_modules/node/bin:$HOME/.c
 check "format" cargo fmt --all --check
 check "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
 if command -v cargo-deny >/dev/null 2>&1; then
-  check "dependencies" cargo deny --log-level error check
+  check "dependencies" cargo deny --log-level error check bans licenses sources
 else
   echo "skipped: cargo deny is not installed (cargo install cargo-deny)"
   skipped=$((skipped + 1))

@@ -40,7 +40,7 @@ demo *args:
 # All 50 kills while credits.csv loads, and 120 of the log alone.
 crash:
     WSTREAM_KILLS=50 cargo test -p wstream --test integration kill -- --nocapture
-    WSTREAM_KILLS=120 cargo test -p wstream-log kill -- --nocapture
+    WSTREAM_LOG_KILLS=120 cargo test -p wstream-log kill -- --nocapture
 
 # One fuzz target for some seconds.
 fuzz target seconds="600":

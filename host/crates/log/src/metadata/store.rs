@@ -13,7 +13,7 @@ use wstream_record::Offset;
 
 use super::state::{Command, State};
 use crate::errors::{MetadataError, StoreError};
-use crate::store::disk::database;
+use crate::store::disk::database::{self, BUFFER_BYTES_SMALL};
 use crate::store::disk::files::{failed, sync_dir};
 use crate::store::disk::values::{Assembler, Key, chunks};
 
@@ -97,7 +97,8 @@ type Written<T> = Result<T, sled::Error>;
 impl Open {
     fn new(dir: &Path, state: &mut State) -> Result<Self, MetadataError> {
         let store = |reason: &dyn ToString| StoreError::clone(&failed("open", dir, reason));
-        let db = database::open(dir).map_err(|fault| fault.into_error(dir))?;
+        let db = database::open(dir, BUFFER_BYTES_SMALL);
+        let db = db.map_err(|fault| fault.into_error(dir))?;
         let file = File::open(dir.join("db")).map_err(|e| store(&e))?;
         let commands = db.open_tree(COMMANDS_TREE).map_err(|e| store(&e))?;
         let mut open = Self {

@@ -1,7 +1,8 @@
 //! Group commit: where an append is acknowledged.
 //!
-//! One thread at a time runs `commit_queued` for a partition. While it flushes, later submits
-//! queue; the next run takes them all, up to a bound, and flushes once for all of them.
+//! One thread at a time runs `commit_queued` for a partition. It writes all that is queued and
+//! what comes in meanwhile, up to a bound, and flushes once for all of them. While it flushes,
+//! later submits queue for the next run.
 //! The reply in `Core::acknowledge` is the acknowledgement: the store has returned from its
 //! flush by then, and readers see the records.
 //! After a failed write the store is asked what it holds before anything else is written, and
@@ -17,7 +18,7 @@ use wstream_record::{Offset, RecordBatch};
 use super::producers::{Producers, Verdict};
 use super::{Appended, Core};
 use crate::errors::{AppendError, DeleteError, RewriteError, StoreError};
-use crate::store::Recovered;
+use crate::store::{Before, Recovered};
 use crate::summary::Summary;
 
 /// Bytes that one flush takes along, unless one batch is larger.
@@ -52,10 +53,19 @@ pub(super) struct Committer {
     unsure: bool,
 }
 
-/// A group that has its offsets.
-#[derive(Debug, Default)]
+/// What is flushed together.
+#[derive(Debug)]
 struct Group {
+    /// Derived from all that was stored before.
+    before: Arc<Summary>,
+    /// The producers of this group's batches.
+    beside: Producers,
+    /// The offset of the next record.
+    end: Offset,
     batches: Vec<RecordBatch>,
+    bytes: usize,
+    /// How many of the batches the store has taken.
+    written: usize,
     replies: Vec<(Reply, Result<Appended, AppendError>)>,
 }
 
@@ -71,12 +81,14 @@ impl Submission {
 }
 
 impl Queue {
-    fn take(&mut self) -> Vec<Submission> {
+    /// Takes what fits in `bytes_max`; the first one in any case if nothing was taken before.
+    fn take(&mut self, bytes_max: usize) -> Vec<Submission> {
         let mut bytes = 0;
         let mut count = 0;
         for submission in &self.waiting {
             bytes += submission.batch.bytes().len();
-            if bytes > GROUP_BYTES_MAX && count > 0 {
+            let alone = bytes_max == GROUP_BYTES_MAX && count == 0;
+            if bytes > bytes_max && !alone {
                 break;
             }
             count += 1;
@@ -112,7 +124,7 @@ impl Core {
     /// Commits one group; says whether more has been queued meanwhile. Blocks.
     pub(crate) fn commit_queued(&self) -> bool {
         let mut committer = self.commit.lock();
-        let group = self.queue.lock().take();
+        let group = self.queue.lock().take(GROUP_BYTES_MAX);
         if !group.is_empty() {
             // A panic of the store costs this group's replies, which say `Closed` when dropped,
             // and the next group begins with a look at what the store holds.
@@ -142,50 +154,80 @@ impl Core {
             let state = self.state.lock();
             (Arc::clone(&state.summary), state.log_end)
         };
-        let group = Group::judge(submissions, &before, end);
-        let written = self.write(committer, &group.batches, before);
-        Self::acknowledge(group.replies, end, written);
+        let mut group = Group::new(before, end);
+        let written = self.write(&mut group, submissions);
+        let replies = std::mem::take(&mut group.replies);
+        let (end, error) = self.finish(committer, group, written);
+        Self::acknowledge(replies, end, error.as_ref());
     }
 
-    /// Writes and flushes batches that follow the log's end, and publishes them to readers.
-    fn write(
+    /// Writes `submissions`, and what is queued meanwhile.
+    fn write(&self, group: &mut Group, submissions: Vec<Submission>) -> Result<(), StoreError> {
+        let mut next = submissions;
+        loop {
+            let last = next.is_empty();
+            group.judge(next);
+            self.write_judged(group, !last)?;
+            let room = GROUP_BYTES_MAX.saturating_sub(group.bytes);
+            next = self.queue.lock().take(room);
+            if last && next.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn write_judged(&self, group: &mut Group, more: bool) -> Result<(), StoreError> {
+        let (written, rest) = group.batches.split_at(group.written);
+        if !rest.is_empty() {
+            let before = Before::new(&group.before, written);
+            group.written += self.store.write(rest, before, more)?;
+        }
+        Ok(())
+    }
+
+    /// Flushes what was written and publishes it to readers. Answers the end of what is flushed,
+    /// and what to say of the rest.
+    fn finish(
         &self,
         committer: &mut Committer,
-        batches: &[RecordBatch],
-        before: Arc<Summary>,
-    ) -> Result<(), AppendError> {
-        if batches.is_empty() {
-            return Ok(());
-        }
-        let written = self.store.append(batches, &before);
-        // The last other holder of the summary, so that `publish` changes it in place.
-        drop(before);
-        match written {
-            Ok(()) => {
-                self.publish(batches);
-                Ok(())
-            }
-            Err(error) => {
-                tracing::warn!(partition = %self.name, %error, "append failed");
-                committer.unsure = !matches!(error, StoreError::DiskFull { .. });
-                if let Err(error) = self.make_sure(committer) {
-                    tracing::error!(partition = %self.name, %error, "the log does not reopen");
+        mut group: Group,
+        written: Result<(), StoreError>,
+    ) -> (Offset, Option<AppendError>) {
+        let mut failed = written.err();
+        // What was written before the disk was full counts. After another error, the store says.
+        if group.written > 0 && matches!(failed, None | Some(StoreError::DiskFull { .. })) {
+            match self.store.flush() {
+                Ok(()) => {
+                    group.batches.truncate(group.written);
+                    // The last other holder of the summary, so that it is changed in place.
+                    drop(group.before);
+                    self.publish(&group.batches);
                 }
-                Err(error.into())
+                Err(error) => failed = Some(error),
             }
         }
+        if let Some(error) = &failed {
+            tracing::warn!(partition = %self.name, %error, "append failed");
+            committer.unsure = !matches!(error, StoreError::DiskFull { .. });
+        }
+        // What the store then says may be more, but its callers have heard of an error.
+        let end = self.state.lock().log_end;
+        if let Err(error) = self.make_sure(committer) {
+            tracing::error!(partition = %self.name, %error, "the log does not reopen");
+        }
+        (end, failed.map(AppendError::from))
     }
 
     /// Replies to a group. This is the acknowledgement: what it says `Ok` to was flushed.
     fn acknowledge(
         replies: Vec<(Reply, Result<Appended, AppendError>)>,
-        end_before: Offset,
-        written: Result<(), AppendError>,
+        flushed: Offset,
+        error: Option<&AppendError>,
     ) {
         for (reply, judged) in replies {
-            let said = judged.and_then(|appended| match &written {
+            let said = judged.and_then(|appended| match error {
                 // A duplicate of what was stored earlier does not depend on this write.
-                Err(error) if appended.next_offset > end_before => Err(error.clone()),
+                Some(error) if appended.next_offset > flushed => Err(error.clone()),
                 _ => Ok(appended),
             });
             reply.send(said);
@@ -282,32 +324,22 @@ impl Core {
             committer.unsure = true;
             return Err(AppendError::from(error).into());
         }
-        let mut group = Vec::new();
-        let mut bytes = 0;
         let mut next = end;
-        for batch in live {
-            let batch = batch.at(next, epoch);
-            next = batch.header().next_offset();
-            bytes += batch.bytes().len();
-            group.push(batch);
-            if bytes > GROUP_BYTES_MAX {
-                self.write_group(&mut committer, &mut group)?;
-                bytes = 0;
+        let mut live = live.into_iter().peekable();
+        while live.peek().is_some() {
+            let mut group = Group::new(Arc::clone(&self.state.lock().summary), next);
+            while group.bytes < GROUP_BYTES_MAX
+                && let Some(batch) = live.next()
+            {
+                group.push(batch.at(next, epoch));
+                next = group.end;
+            }
+            let written = self.write_judged(&mut group, false);
+            if let (_, Some(error)) = self.finish(&mut committer, group, written) {
+                return Err(error.into());
             }
         }
-        self.write_group(&mut committer, &mut group)?;
         self.raise_start(as_of)?;
-        Ok(())
-    }
-
-    fn write_group(
-        &self,
-        committer: &mut Committer,
-        group: &mut Vec<RecordBatch>,
-    ) -> Result<(), AppendError> {
-        let before = Arc::clone(&self.state.lock().summary);
-        self.write(committer, group, before)?;
-        group.clear();
         Ok(())
     }
 
@@ -342,29 +374,38 @@ impl Core {
     }
 
     pub(super) fn close(&self) -> Result<(), StoreError> {
-        let committer = self.commit.lock();
-        let summary = {
-            let mut state = self.state.lock();
-            if std::mem::replace(&mut state.closed, true) {
-                return Ok(());
-            }
-            Arc::clone(&state.summary)
-        };
+        let mut committer = self.commit.lock();
+        if std::mem::replace(&mut self.state.lock().closed, true) {
+            return Ok(());
+        }
         self.tail.clear();
-        let closed = self.store.close(&summary);
-        drop(committer);
-        closed
+        // A store that does not say what it holds must not be sealed: the next start looks.
+        self.make_sure(&mut committer)?;
+        let summary = Arc::clone(&self.state.lock().summary);
+        self.store.close(&summary)
     }
 }
 
 impl Group {
-    /// Decides what is new, and gives the new batches their offsets from `end` on.
-    fn judge(submissions: Vec<Submission>, before: &Summary, mut end: Offset) -> Self {
-        let epoch = before.leader_epoch();
-        let mut beside = Producers::default();
-        let mut group = Self::default();
+    /// An empty group behind `end`; `before` is derived from all before it.
+    fn new(before: Arc<Summary>, end: Offset) -> Self {
+        Self {
+            before,
+            beside: Producers::default(),
+            end,
+            batches: Vec::new(),
+            bytes: 0,
+            written: 0,
+            replies: Vec::new(),
+        }
+    }
+
+    /// Decides what is new, and gives the new batches their offsets.
+    fn judge(&mut self, submissions: Vec<Submission>) {
+        let epoch = self.before.leader_epoch();
         for Submission { batch, reply } in submissions {
-            let judged = match before.producers.judge(&beside, batch.header()) {
+            let known = &self.before.producers;
+            let judged = match known.judge(&self.beside, batch.header()) {
                 Err(refused) => Err(refused),
                 Ok(Verdict::Duplicate { base, next }) => Ok(Appended {
                     base_offset: base,
@@ -372,11 +413,10 @@ impl Group {
                     duplicate: true,
                 }),
                 Ok(Verdict::New) => {
-                    let batch = batch.at(end, epoch);
+                    let batch = batch.at(self.end, epoch);
                     let header = *batch.header();
-                    before.producers.note_beside(&mut beside, &header);
-                    end = header.next_offset();
-                    group.batches.push(batch);
+                    known.note_beside(&mut self.beside, &header);
+                    self.push(batch);
                     Ok(Appended {
                         base_offset: header.base_offset,
                         next_offset: header.next_offset(),
@@ -384,8 +424,13 @@ impl Group {
                     })
                 }
             };
-            group.replies.push((reply, judged));
+            self.replies.push((reply, judged));
         }
-        group
+    }
+
+    fn push(&mut self, batch: RecordBatch) {
+        self.end = batch.header().next_offset();
+        self.bytes += batch.bytes().len();
+        self.batches.push(batch);
     }
 }

@@ -8,7 +8,7 @@ use wstream_record::{
     ProducerStamp, RecordBatch, Sequence, Timestamp, TopicName, TopicPartition,
 };
 
-use super::{LogStore, PartitionStore, Recovered};
+use super::{Before, LogStore, PartitionStore, Recovered};
 use crate::summary::{Found, Summary};
 use crate::testing::{Random, batch_at, batch_of};
 use crate::topic::TopicConfig;
@@ -81,6 +81,27 @@ impl<'a> Subject<'a> {
     }
 
     fn append(&mut self, batches: Vec<RecordBatch>) {
+        let placed = self.place(batches);
+        self.store.append(&placed, &self.summary).unwrap();
+        self.appended(placed);
+    }
+
+    /// Writes batch by batch, and flushes once.
+    fn append_as_they_come(&mut self, batches: Vec<RecordBatch>) {
+        let placed = self.place(batches);
+        let mut taken = 0;
+        for come in 1..=placed.len() {
+            let more = come < placed.len();
+            let (written, rest) = placed[..come].split_at(taken);
+            let before = Before::new(&self.summary, written);
+            taken += self.store.write(rest, before, more).unwrap();
+            assert!(more || taken == come);
+        }
+        self.store.flush().unwrap();
+        self.appended(placed);
+    }
+
+    fn place(&self, batches: Vec<RecordBatch>) -> Vec<RecordBatch> {
         let mut end = self.end();
         let mut placed = Vec::new();
         for batch in batches {
@@ -88,7 +109,10 @@ impl<'a> Subject<'a> {
             end = batch.header().next_offset();
             placed.push(batch);
         }
-        self.store.append(&placed, &self.summary).unwrap();
+        placed
+    }
+
+    fn appended(&mut self, placed: Vec<RecordBatch>) {
         placed.iter().for_each(|b| self.summary.note(b.header()));
         self.batches.extend(placed);
     }
@@ -158,7 +182,10 @@ impl PartitionStore for Nothing {
     fn recover(&self) -> Result<Recovered, crate::StoreError> {
         unreachable!()
     }
-    fn append(&self, _: &[RecordBatch], _: &Summary) -> Result<(), crate::StoreError> {
+    fn write(&self, _: &[RecordBatch], _: Before<'_>, _: bool) -> Result<usize, crate::StoreError> {
+        unreachable!()
+    }
+    fn flush(&self) -> Result<(), crate::StoreError> {
         unreachable!()
     }
     fn read(
@@ -207,7 +234,9 @@ fn what_is_appended_is_read(restart: Restart<'_>, _: &ManualClock) {
         &[40; 300],
     ];
     for sizes in groups {
-        subject.append(sizes.iter().map(|&s| batch_of(3, s / 3, None)).collect());
+        let batches = || sizes.iter().map(|&s| batch_of(3, s / 3, None)).collect();
+        subject.append(batches());
+        subject.append_as_they_come(batches());
     }
     for cleanly in [true, false] {
         let end = subject.end();
@@ -362,8 +391,12 @@ fn any_sequence_agrees_with_the_model(restart: Restart<'_>, _: &ManualClock) {
                     let size = random.below(if large { 60_000 } else { 900 });
                     batch_at(&times, size, None)
                 });
-                let group = group.collect();
-                subject.append(group);
+                let group: Vec<RecordBatch> = group.collect();
+                if step % 2 == 0 {
+                    subject.append(group);
+                } else {
+                    subject.append_as_they_come(group);
+                }
             }
         }
     }

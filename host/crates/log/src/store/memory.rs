@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use wstream_record::{ByteSize, Clock, Offset, RecordBatch, Timestamp, TopicPartition};
 
-use super::{LogStore, PartitionStore, Recovered, SetAside, find_in_batch, is_expired};
+use super::{Before, LogStore, PartitionStore, Recovered, SetAside, find_in_batch, is_expired};
 use crate::errors::StoreError;
 use crate::summary::{Found, Summary};
 use crate::topic::TopicConfig;
@@ -88,7 +88,12 @@ impl PartitionStore for MemoryPartition {
         })
     }
 
-    fn append(&self, batches: &[RecordBatch], _before: &Summary) -> Result<(), StoreError> {
+    fn write(
+        &self,
+        batches: &[RecordBatch],
+        _before: Before<'_>,
+        _more: bool,
+    ) -> Result<usize, StoreError> {
         let mut segments = self.segments.lock();
         let bytes_max = segments.config.segment_bytes_effective().0;
         for batch in batches {
@@ -107,6 +112,10 @@ impl PartitionStore for MemoryPartition {
             segment.batches.push(batch.clone());
             segments.summary.note(batch.header());
         }
+        Ok(batches.len())
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

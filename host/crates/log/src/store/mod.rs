@@ -1,10 +1,11 @@
 //! Where batches are kept: the seam between the partition's rules and bytes on a disk.
 //!
 //! A store is blocking and knows nothing of producers' rules, queues or tasks. The partition
-//! calls `append`, `recover`, `maintain`, `roll`, `set_start` and `close` one at a time; `read`
-//! and `offset_for` come from any thread at any time, and only for what was acknowledged.
+//! calls `write`, `flush`, `recover`, `maintain`, `roll`, `set_start` and `close` one at a time;
+//! `read` and `offset_for` come from any thread at any time, and only for what was acknowledged.
 //! `memory` holds everything in memory, `sled` on disk; both pass `conformance`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -38,14 +39,30 @@ pub(crate) trait LogStore: fmt::Debug + Send + Sync {
 
 /// One partition's log.
 pub(crate) trait PartitionStore: fmt::Debug + Send + Sync {
-    /// Finds out what the log holds: at open, and after an `append` or `roll` that failed.
-    /// An incomplete last batch is removed.
+    /// Finds out what the log holds: at open, and after a `write`, `flush` or `roll` that
+    /// failed. An incomplete last batch is removed.
     fn recover(&self) -> Result<Recovered, StoreError>;
 
-    /// Appends batches, which carry their offsets and follow the log's end. Once it returns
-    /// `Ok` they survive what the node's durability says. `before` is derived from all earlier
-    /// batches.
-    fn append(&self, batches: &[RecordBatch], before: &Summary) -> Result<(), StoreError>;
+    /// Begins to append batches, which carry their offsets and follow the last one written, and
+    /// answers how many it took: all, unless `more` are coming, with which the rest goes better.
+    /// `before` tells of all earlier ones.
+    fn write(
+        &self,
+        batches: &[RecordBatch],
+        before: Before<'_>,
+        more: bool,
+    ) -> Result<usize, StoreError>;
+
+    /// Once it returns `Ok` all that was written survives what the node's durability says.
+    fn flush(&self) -> Result<(), StoreError>;
+
+    /// Writes and flushes batches.
+    #[cfg(test)]
+    fn append(&self, batches: &[RecordBatch], before: &Summary) -> Result<(), StoreError> {
+        let taken = self.write(batches, Before::new(before, &[]), false)?;
+        assert_eq!(taken, batches.len());
+        self.flush()
+    }
 
     /// Whole batches, from the one that holds `from` or the first after it, below `end`: at
     /// least one if there is any, further ones while all fit in `limit`.
@@ -83,6 +100,37 @@ pub(crate) trait PartitionStore: fmt::Debug + Send + Sync {
 
     /// Lets go of all files. Nothing else is called afterwards, except reads, which may fail.
     fn close(&self, summary: &Summary) -> Result<(), StoreError>;
+}
+
+/// All that comes before some batch: what is derived from most of it, and the rest itself, so
+/// that the sum is made only when somebody needs it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before<'a> {
+    summary: &'a Summary,
+    since: [&'a [RecordBatch]; 2],
+}
+
+impl<'a> Before<'a> {
+    /// All that `summary` tells of, and then `since`.
+    pub(crate) fn new(summary: &'a Summary, since: &'a [RecordBatch]) -> Self {
+        let since = [since, &[]];
+        Self { summary, since }
+    }
+
+    /// The same, and then `next`.
+    pub(crate) fn and(self, next: &'a [RecordBatch]) -> Self {
+        let since = [self.since[0], next];
+        Self { since, ..self }
+    }
+
+    /// What is derived from all of it.
+    pub(crate) fn summary(&self) -> Cow<'a, Summary> {
+        let mut summary = Cow::Borrowed(self.summary);
+        for batch in self.since.iter().copied().flatten() {
+            summary.to_mut().note(batch.header());
+        }
+        summary
+    }
 }
 
 /// What a partition's log holds.

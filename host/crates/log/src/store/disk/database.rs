@@ -17,6 +17,12 @@ use crate::errors::StoreError;
 /// Bytes of pages that sled keeps in memory per database. The log's own tail cache serves
 /// readers at the end; others read on and do not come back.
 const CACHE_BYTES: u64 = 1 << 20;
+/// Bytes of the buffer through which a database writes, and what its file grows by. sled hands each
+/// full buffer to another thread, and leaves the rest of one empty that the next value does not fit
+/// in: large ones cost less, but every reopening fills the last one up on disk.
+pub(crate) const BUFFER_BYTES_SMALL: usize = 512 << 10;
+/// For what fills many of them.
+pub(crate) const BUFFER_BYTES_LARGE: usize = 2 << 20;
 /// sled lets go of a file a moment after its last handle is dropped; longer than this, someone
 /// else has it.
 const UNLOCK_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -43,22 +49,35 @@ impl Fault {
     }
 }
 
-/// Opens the database in `dir`, or makes one.
-pub(crate) fn open(dir: &Path) -> Result<sled::Db, Fault> {
+/// Opens the database in `dir`, or makes one that writes through buffers of `buffer_bytes`.
+pub(crate) fn open(dir: &Path, buffer_bytes: usize) -> Result<sled::Db, Fault> {
     delete_snapshots(dir, ".generating").map_err(Fault::Failed)?;
-    match try_open(dir) {
+    let buffer_bytes = buffer_bytes_of(dir).unwrap_or(buffer_bytes);
+    match try_open(dir, buffer_bytes) {
         Err(Fault::Broken(reason)) => {
             tracing::warn!(dir = %dir.display(), reason, "database does not open, replaying it");
             delete_snapshots(dir, "").map_err(Fault::Failed)?;
-            try_open(dir)
+            try_open(dir, buffer_bytes)
         }
         other => other,
     }
 }
 
-fn try_open(dir: &Path) -> Result<sled::Db, Fault> {
+/// What the database in `dir` was made with, as its file `conf` says in its first line.
+fn buffer_bytes_of(dir: &Path) -> Option<usize> {
+    let conf = fs::read(dir.join("conf")).ok()?;
+    let line = conf.split(|&b| b == b'\n').next()?;
+    let bytes = std::str::from_utf8(line.strip_prefix(b"segment_size: ")?).ok()?;
+    let bytes = bytes.parse().ok()?;
+    [BUFFER_BYTES_SMALL, BUFFER_BYTES_LARGE]
+        .contains(&bytes)
+        .then_some(bytes)
+}
+
+fn try_open(dir: &Path, buffer_bytes: usize) -> Result<sled::Db, Fault> {
     let config = sled::Config::new()
         .path(dir)
+        .segment_size(buffer_bytes)
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(None);
     let mut waited = Duration::ZERO;

@@ -11,6 +11,7 @@
 //! closed cleanly, else only the newest one.
 
 mod aside;
+mod background;
 pub(crate) mod database;
 pub(crate) mod files;
 mod partition;

@@ -1,8 +1,8 @@
 //! One partition on disk: a list of segments, the newest of which takes appends.
 //!
-//! `partition.json` is written before segments go, `segment.json` before the next one begins:
-//! a kill in between leaves what the next start can tell apart. A segment that does not open is
-//! kept aside, at the start or when it is first read.
+//! `partition.json` is written before segments go. `segment.json` is written in the background
+//! when the next segment has begun: a start reads those segments that a kill left without.
+//! A segment that does not open is kept aside, at the start or when it is first read.
 
 use std::borrow::Cow;
 use std::fs;
@@ -16,16 +16,16 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use wstream_record::{ByteSize, Offset, RecordBatch, Timestamp, TopicPartition};
 
-use super::database::Fault;
+use super::database::{BUFFER_BYTES_LARGE, BUFFER_BYTES_SMALL, Fault};
 use super::files::{
     entries, failed, finish_removals, read_json, remove_dir, segment_base, segment_dir, sync_dir,
-    write_json,
+    write_json, write_whole,
 };
 use super::segment::{Extent, Segment};
 use super::{Node, sync_new_segment};
 use crate::config::Durability;
 use crate::errors::StoreError;
-use crate::store::{PartitionStore, Recovered, is_expired};
+use crate::store::{Before, PartitionStore, Recovered, is_expired};
 use crate::summary::{Found, Summary};
 use crate::topic::TopicConfig;
 
@@ -48,6 +48,8 @@ pub(super) struct DiskPartition {
     /// Oldest first.
     segments: RwLock<Vec<Arc<Segment>>>,
     newest: Mutex<Newest>,
+    /// The segment that holds what was not flushed yet.
+    writing: Mutex<Option<Arc<Segment>>>,
     limits: Mutex<Limits>,
 }
 
@@ -98,6 +100,7 @@ impl DiskPartition {
             config: Mutex::new(config),
             segments: RwLock::default(),
             newest: Mutex::default(),
+            writing: Mutex::default(),
             limits: Mutex::default(),
         }
     }
@@ -182,18 +185,44 @@ impl DiskPartition {
         write_json(&segment.dir().join(SEGMENT_FILE), &sealed)
     }
 
+    /// Flushes a segment that takes no more, and has it sealed in the background: appends to the
+    /// next one go on.
+    fn finish(&self, segment: &Segment, summary: &Summary) -> Result<(), StoreError> {
+        self.flush()?;
+        if self.newest.lock().rolled {
+            return Ok(());
+        }
+        let sealed = Sealed {
+            extent: segment.extent(),
+            rolled: true,
+            summary: Cow::Borrowed(summary),
+        };
+        let file = segment.dir().join(SEGMENT_FILE);
+        let json = serde_json::to_vec(&sealed).map_err(|e| failed("write", &file, &e))?;
+        self.node.slots.background().run(move || {
+            if let Err(error) = write_whole(&file, &json) {
+                tracing::warn!(
+                    file = %file.display(), %error,
+                    "could not seal a segment, the next start reads it instead"
+                );
+            }
+        });
+        Ok(())
+    }
+
     /// The segment that takes the next batches, and how many bytes it has room for.
     fn writable(
         &self,
         batches: &[RecordBatch],
-        before: &Summary,
+        before: Before<'_>,
     ) -> Result<(Arc<Segment>, u64), StoreError> {
         let bytes_max = self.config.lock().segment_bytes_effective().0;
         let base = batches.first().map(|b| b.header().base_offset);
         let base = base.unwrap_or_default();
         let newest = self.segments.read().last().cloned();
+        let mut buffer_bytes = BUFFER_BYTES_SMALL;
         if let Some(segment) = newest {
-            let extent = segment.extent();
+            let extent = segment.written();
             let state = *self.newest.lock();
             let first = batches.first().map_or(0, |b| b.bytes().len());
             let room = bytes_max.saturating_sub(extent.bytes);
@@ -208,8 +237,12 @@ impl DiskPartition {
                 }
                 return Ok((segment, room));
             }
+            if follows && ready {
+                // It is full: the next one is likely to be.
+                buffer_bytes = BUFFER_BYTES_LARGE;
+            }
             if extent.bytes > 0 {
-                self.roll(before)?;
+                self.finish(&segment, &before.summary())?;
             } else {
                 self.segments.write().pop();
                 segment.close();
@@ -218,7 +251,8 @@ impl DiskPartition {
         }
         let dir = segment_dir(&self.dir, base);
         fs::create_dir_all(&dir).map_err(|e| failed("create", &dir, &e))?;
-        let segment = Segment::new(dir, base, Extent::empty(base, self.node.clock.now()));
+        let extent = Extent::empty(base, self.node.clock.now());
+        let segment = Segment::with_buffers(dir, base, extent, buffer_bytes);
         self.segments.write().push(Arc::clone(&segment));
         *self.newest.lock() = Newest {
             unsynced: true,
@@ -254,6 +288,7 @@ impl DiskPartition {
             *self.newest.lock() = Newest::DONE;
         }
         drop(segments);
+        self.node.slots.background().settle();
         segment.close();
         let (dir, base, next) = (segment.dir(), segment.base(), segment.extent().next);
         let aside = &self.node.aside;
@@ -297,6 +332,7 @@ impl DiskPartition {
             let oldest = Arc::clone(oldest);
             segments.remove(0);
             drop(segments);
+            self.node.slots.background().settle();
             oldest.close();
             remove_dir(oldest.dir())?;
         }
@@ -305,6 +341,8 @@ impl DiskPartition {
 
 impl PartitionStore for DiskPartition {
     fn recover(&self) -> Result<Recovered, StoreError> {
+        self.node.slots.background().settle();
+        *self.writing.lock() = None;
         for segment in std::mem::take(&mut *self.segments.write()) {
             segment.close();
         }
@@ -339,34 +377,49 @@ impl PartitionStore for DiskPartition {
         })
     }
 
-    fn append(&self, batches: &[RecordBatch], before: &Summary) -> Result<(), StoreError> {
+    fn write(
+        &self,
+        batches: &[RecordBatch],
+        before: Before<'_>,
+        more: bool,
+    ) -> Result<usize, StoreError> {
         let bytes: usize = batches.iter().map(|b| b.bytes().len()).sum();
         self.node.space.admit(ByteSize(bytes as u64))?;
-        let mut before = Cow::Borrowed(before);
-        let mut rest = batches;
-        while !rest.is_empty() {
-            let (segment, room) = self.writable(rest, &before)?;
+        let mut done = 0;
+        while done < batches.len() {
+            let (earlier, rest) = batches.split_at(done);
+            let before = before.and(earlier);
+            let (segment, room) = self.writable(rest, before)?;
             let mut bytes = 0;
             let fits = |batch: &&RecordBatch| {
                 bytes += batch.bytes().len() as u64;
                 bytes <= room
             };
             let count = rest.iter().take_while(fits).count().max(1);
-            let (now, later) = rest.split_at(count);
-            let durability = self.node.durability;
-            let written = segment.append(&self.node.slots, now, &before, durability);
-            written.map_err(|fault| fault.into_error(segment.dir()))?;
-            if durability == Durability::Disk && self.newest.lock().unsynced {
-                sync_new_segment(segment.dir())?;
-            }
-            self.newest.lock().unsynced = false;
-            self.node.slots.shed();
-            rest = later;
-            if !rest.is_empty() {
-                let before = before.to_mut();
-                now.iter().for_each(|batch| before.note(batch.header()));
+            *self.writing.lock() = Some(Arc::clone(&segment));
+            let more = more && count == rest.len();
+            let taken = segment.write(&self.node.slots, &rest[..count], before, more);
+            let taken = taken.map_err(|fault| fault.into_error(segment.dir()))?;
+            done += taken;
+            if taken < count {
+                break;
             }
         }
+        Ok(done)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        let Some(segment) = self.writing.lock().take() else {
+            return Ok(());
+        };
+        let durability = self.node.durability;
+        let flushed = segment.flush(durability);
+        flushed.map_err(|fault| fault.into_error(segment.dir()))?;
+        if durability == Durability::Disk && self.newest.lock().unsynced {
+            sync_new_segment(segment.dir())?;
+        }
+        self.newest.lock().unsynced = false;
+        self.node.slots.shed();
         Ok(())
     }
 
@@ -447,7 +500,7 @@ impl PartitionStore for DiskPartition {
             self.roll(summary)?;
         }
         for segment in self.segments.read().iter() {
-            segment.close_if_unused();
+            segment.close_if_unused(&self.node.slots);
         }
         let mut extents: Vec<Extent> = self.segments.read().iter().map(|s| s.extent()).collect();
         if !self.newest.lock().rolled {
@@ -479,6 +532,7 @@ impl PartitionStore for DiskPartition {
     }
 
     fn close(&self, summary: &Summary) -> Result<(), StoreError> {
+        self.node.slots.background().settle();
         let segments = std::mem::take(&mut *self.segments.write());
         for segment in &segments {
             segment.close();

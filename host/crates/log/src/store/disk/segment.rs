@@ -21,13 +21,13 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use wstream_record::{BatchError, Offset, RecordBatch, Timestamp};
 
-use super::database::{self, Fault};
+use super::database::{self, BUFFER_BYTES_SMALL, Fault};
 use super::files::failed;
 use super::slots::{Held, OpenSlots};
-use super::values::{Assembler, Key, lay_out, sortable, take_batch};
+use super::values::{Assembler, Key, Layout, lay_out, sortable, take_batch};
 use crate::config::Durability;
 use crate::errors::StoreError;
-use crate::store::find_in_batch;
+use crate::store::{Before, find_in_batch};
 use crate::summary::{Found, Summary};
 
 /// Values and bytes at which a tree takes no more.
@@ -58,11 +58,22 @@ pub(super) struct Extent {
     pub(super) begun: Timestamp,
 }
 
+/// How far a segment goes.
+#[derive(Debug, Clone, Copy)]
+struct Extents {
+    /// What was flushed: all that counts, if the process ends now.
+    flushed: Extent,
+    /// What was written. Beyond what was flushed until `flush`.
+    written: Extent,
+}
+
 #[derive(Debug)]
 pub(super) struct Segment {
     dir: PathBuf,
     base: Offset,
-    extent: Mutex<Extent>,
+    /// What its database is made with, if there is none yet.
+    buffer_bytes: usize,
+    extents: Mutex<Extents>,
     /// Shared while used, alone while opened or closed.
     database: RwLock<Option<Database>>,
     last_used: AtomicU64,
@@ -105,11 +116,23 @@ struct LastTree {
 pub(super) type Look<'a> = &'a mut dyn FnMut(RecordBatch) -> Result<ControlFlow<()>, StoreError>;
 
 impl Segment {
+    /// A segment that exists, or a small one.
     pub(super) fn new(dir: PathBuf, base: Offset, extent: Extent) -> Arc<Self> {
+        Self::with_buffers(dir, base, extent, BUFFER_BYTES_SMALL)
+    }
+
+    /// A segment, whose database is made with such buffers if there is none yet.
+    pub(super) fn with_buffers(
+        dir: PathBuf,
+        base: Offset,
+        extent: Extent,
+        buffer_bytes: usize,
+    ) -> Arc<Self> {
         Arc::new(Self {
             dir,
             base,
-            extent: Mutex::new(extent),
+            buffer_bytes,
+            extents: Mutex::new(Extents::all_flushed(extent)),
             database: RwLock::new(None),
             last_used: AtomicU64::new(0),
             seen: AtomicU64::new(0),
@@ -124,37 +147,57 @@ impl Segment {
         self.base
     }
 
+    /// What was flushed.
     pub(super) fn extent(&self) -> Extent {
-        *self.extent.lock()
+        self.extents.lock().flushed
+    }
+
+    /// What was written, flushed or not.
+    pub(super) fn written(&self) -> Extent {
+        self.extents.lock().written
     }
 
     pub(super) fn last_used(&self) -> u64 {
         self.last_used.load(Ordering::Relaxed)
     }
 
-    /// Writes batches, which follow the last one, and flushes; `before` is derived from all
-    /// earlier ones. On `Ok` they survive a kill, with
-    /// `Durability::Disk` a power cut.
-    pub(super) fn append(
+    /// Writes batches, which follow the last one, and answers how many it took: all, unless
+    /// `more` are coming. `before` tells of all earlier ones.
+    pub(super) fn write(
         self: &Arc<Self>,
         slots: &OpenSlots,
         batches: &[RecordBatch],
-        before: &Summary,
-        durability: Durability,
-    ) -> Result<(), Fault> {
-        let mut extent = self.extent();
+        before: Before<'_>,
+        more: bool,
+    ) -> Result<usize, Fault> {
+        let mut extent = self.written();
         self.with_database(slots, |database| {
             database.summarize(&extent, before, &self.dir)?;
-            database.insert(batches, &mut extent, &self.dir)?;
-            let flushed = database.db.flush();
-            flushed.map_err(|e| database::judge(&self.dir, &e))?;
-            if durability == Durability::Disk {
-                let synced = database.file.sync_data();
-                synced.map_err(|e| Fault::Failed(failed("sync", &self.dir, &e)))?;
-            }
-            Ok(())
-        })?;
-        *self.extent.lock() = extent;
+            let layout = lay_out(batches, more);
+            database.insert(&layout, &mut extent, &self.dir)?;
+            let taken = layout.batches;
+            batches[..taken].iter().for_each(|b| extent.note(b));
+            // Before the database is let go: it must not be closed now.
+            self.extents.lock().written = extent;
+            Ok(taken)
+        })
+    }
+
+    /// Flushes what was written: on `Ok` it survives a kill, with `Durability::Disk` a power cut.
+    pub(super) fn flush(&self, durability: Durability) -> Result<(), Fault> {
+        let written = self.written();
+        let database = self.database.read();
+        let Some(database) = &*database else {
+            let reason = "it was closed before what was written was flushed";
+            return Err(Fault::Failed(failed("flush", &self.dir, &reason)));
+        };
+        let flushed = database.db.flush();
+        flushed.map_err(|e| database::judge(&self.dir, &e))?;
+        if durability == Durability::Disk {
+            let synced = database.file.sync_data();
+            synced.map_err(|e| Fault::Failed(failed("sync", &self.dir, &e)))?;
+        }
+        self.extents.lock().flushed = written;
         Ok(())
     }
 
@@ -244,7 +287,7 @@ impl Segment {
             extent.trees = database.trees.read().len();
             Ok(())
         })?;
-        *self.extent.lock() = extent;
+        *self.extents.lock() = Extents::all_flushed(extent);
         Ok(())
     }
 
@@ -254,22 +297,27 @@ impl Segment {
     }
 
     /// Closes the database if nobody has used it since the last call.
-    pub(super) fn close_if_unused(&self) {
+    pub(super) fn close_if_unused(&self, slots: &OpenSlots) {
         let used = self.last_used();
         if self.seen.swap(used, Ordering::Relaxed) == used && self.is_open() {
-            self.close_if_idle();
+            self.close_if_idle(slots);
         }
     }
 
-    /// Closes the database unless someone uses it; says whether it is closed.
-    pub(super) fn close_if_idle(&self) -> bool {
-        match self.database.try_write() {
-            Some(mut database) => {
-                *database = None;
-                true
-            }
-            None => false,
+    /// Has the database closed unless someone uses it; says whether it will be.
+    pub(super) fn close_if_idle(&self, slots: &OpenSlots) -> bool {
+        let Some(mut database) = self.database.try_write() else {
+            return false;
+        };
+        // What is not flushed yet must fail where it is waited for, not while closing.
+        if self.extents.lock().is_dirty() {
+            return false;
         }
+        if let Some(database) = database.take() {
+            database.held.release();
+            slots.background().run(move || drop(database));
+        }
+        true
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -292,9 +340,26 @@ impl Segment {
             if database.is_none() {
                 slots.admit(self);
                 self.last_used.store(slots.tick(), Ordering::Relaxed);
-                *database = Some(Database::open(&self.dir, slots.account())?);
+                *database = Some(Database::open(
+                    &self.dir,
+                    self.buffer_bytes,
+                    slots.account(),
+                )?);
             }
         }
+    }
+}
+
+impl Extents {
+    fn all_flushed(extent: Extent) -> Self {
+        Self {
+            flushed: extent,
+            written: extent,
+        }
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.written.next != self.flushed.next
     }
 }
 
@@ -318,8 +383,8 @@ impl Extent {
 }
 
 impl Database {
-    fn open(dir: &Path, held: Held) -> Result<Self, Fault> {
-        let db = database::open(dir)?;
+    fn open(dir: &Path, buffer_bytes: usize, held: Held) -> Result<Self, Fault> {
+        let db = database::open(dir, buffer_bytes)?;
         let file = File::open(dir.join("db"));
         let file = file.map_err(|e| Fault::Failed(failed("open", dir, &e)))?;
         let time = db.open_tree(TIME_TREE);
@@ -342,7 +407,7 @@ impl Database {
     }
 
     /// Stores what is derived from the batches so far, if enough trees were begun since.
-    fn summarize(&self, extent: &Extent, before: &Summary, dir: &Path) -> Result<(), Fault> {
+    fn summarize(&self, extent: &Extent, before: Before<'_>, dir: &Path) -> Result<(), Fault> {
         let summarized = self.summarized.load(Ordering::Relaxed);
         if extent.trees < summarized + TREES_BETWEEN_SUMMARIES {
             return Ok(());
@@ -350,7 +415,7 @@ impl Database {
         self.summarized.store(extent.trees, Ordering::Relaxed);
         let progress = Progress {
             extent: *extent,
-            summary: Cow::Borrowed(before),
+            summary: before.summary(),
         };
         let bytes = serde_json::to_vec(&progress);
         let bytes = bytes.map_err(|e| Fault::Failed(failed("summarize", dir, &e)))?;
@@ -369,19 +434,14 @@ impl Database {
         progress.map_err(|e| Fault::Broken(format!("its summary does not read: {e}")))
     }
 
-    fn insert(
-        &self,
-        batches: &[RecordBatch],
-        extent: &mut Extent,
-        dir: &Path,
-    ) -> Result<(), Fault> {
+    fn insert(&self, layout: &Layout<'_>, extent: &mut Extent, dir: &Path) -> Result<(), Fault> {
         let fault = |e: sled::Error| database::judge(dir, &e);
         let mut last = self.last.lock();
         if last.is_none() {
             *last = self.last_tree().map_err(fault)?;
         }
         let mut scratch = Vec::new();
-        for value in lay_out(batches) {
+        for value in &layout.values {
             let bytes = value.bytes(&mut scratch);
             let key = value.key.to_bytes();
             if last.as_ref().is_none_or(LastTree::is_full) {
@@ -399,7 +459,6 @@ impl Database {
             self.held.add(bytes.len());
             extent.newest = extent.newest.max(value.newest);
         }
-        batches.iter().for_each(|batch| extent.note(batch));
         extent.trees = self.trees.read().len();
         Ok(())
     }

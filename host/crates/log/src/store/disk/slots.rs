@@ -5,7 +5,7 @@
 //! 256 parts; the pages of a log are written once and never come to that. So an open database holds
 //! all values that went through it, and closing it is the only way to free them.
 //! A database in use is never closed. If all are in use, one more is opened; the threads that
-//! use them are bounded.
+//! use them are bounded. Closing waits for the device, so it is done in the background.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use wstream_record::ByteSize;
 
+use super::background::Background;
 use super::partition::REOPEN_BYTES_MAX;
 use super::segment::Segment;
 
@@ -24,6 +25,7 @@ pub(super) struct OpenSlots {
     /// Bytes that went through all open databases.
     held: Arc<AtomicU64>,
     open: Mutex<Vec<Weak<Segment>>>,
+    background: Background,
 }
 
 /// Bytes that went through one open database.
@@ -47,11 +49,17 @@ impl Held {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.all.fetch_add(bytes as u64, Ordering::Relaxed);
     }
+
+    /// Closes the account: the database is about to go.
+    pub(super) fn release(&self) {
+        let bytes = self.bytes.swap(0, Ordering::Relaxed);
+        self.all.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.all.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
+        self.release();
     }
 }
 
@@ -63,7 +71,13 @@ impl OpenSlots {
             uses: AtomicU64::new(0),
             held: Arc::default(),
             open: Mutex::default(),
+            background: Background::default(),
         }
+    }
+
+    /// Where databases are closed.
+    pub(super) fn background(&self) -> &Background {
+        &self.background
     }
 
     /// The account of a database that is about to open.
@@ -85,7 +99,7 @@ impl OpenSlots {
         let this = Arc::downgrade(segment);
         open.retain(|other| other.strong_count() > 0 && !other.ptr_eq(&this));
         if open.len() >= self.max {
-            Self::close_idlest(&mut open);
+            self.close_idlest(&mut open);
         }
         open.push(this);
     }
@@ -100,17 +114,17 @@ impl OpenSlots {
         while self.held.load(Ordering::Relaxed)
             > self.bytes_max.max(open.len() as u64 * REOPEN_BYTES_MAX)
         {
-            if !Self::close_idlest(&mut open) {
+            if !self.close_idlest(&mut open) {
                 return;
             }
         }
     }
 
-    fn close_idlest(open: &mut Vec<Weak<Segment>>) -> bool {
+    fn close_idlest(&self, open: &mut Vec<Weak<Segment>>) -> bool {
         open.sort_by_cached_key(|other| other.upgrade().map_or(0, |s| s.last_used()));
         let idle = open
             .iter()
-            .position(|other| other.upgrade().is_none_or(|s| s.close_if_idle()));
+            .position(|other| other.upgrade().is_none_or(|s| s.close_if_idle(self)));
         if let Some(idle) = idle {
             open.remove(idle);
         }

@@ -5,10 +5,11 @@ use wstream_record::{
     RecordBatch, Sequence, Timestamp, TopicName,
 };
 
+use super::database::BUFFER_BYTES_SMALL;
 use super::files::segment_base;
 use super::*;
 use crate::config::FreeSpace;
-use crate::store::{Recovered, conformance};
+use crate::store::{Before, Recovered, conformance};
 use crate::summary::Summary;
 use crate::testing::batch_of;
 
@@ -189,6 +190,23 @@ fn a_large_segment_rolls_rather_than_opens_again() {
 }
 
 #[test]
+fn a_full_segment_is_followed_by_one_with_large_buffers_which_open_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (partition, _) = open_partition(&open(dir.path()), "t");
+    let mut end = append(&*partition, 0, 9);
+    partition.roll(&Summary::default()).unwrap();
+    end = append(&*partition, end.0, 1);
+    drop(partition);
+    let sizes = segment_dirs(dir.path(), "t");
+    let sizes = sizes.iter().map(|d| fs::read(d.join("conf")).unwrap());
+    let large = sizes.map(|conf| conf.starts_with(b"segment_size: 2097152\n"));
+    assert_eq!(large.collect::<Vec<_>>(), [false, true, true, false]);
+    let (partition, recovered) = open_partition(&open(dir.path()), "t");
+    assert_eq!(recovered.end, end);
+    assert_eq!(bases(&*partition, 0, end).len(), 10);
+}
+
+#[test]
 fn a_clean_restart_opens_no_database() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
@@ -204,6 +222,46 @@ fn a_clean_restart_opens_no_database() {
     drop(partition);
     let (_, recovered) = open_partition(&open(dir.path()), "t");
     assert_eq!(recovered.end, Offset(110));
+}
+
+#[test]
+fn a_segment_that_a_kill_left_unsealed_is_read_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (partition, _) = open_partition(&open(dir.path()), "t");
+    let end = append(&*partition, 0, 9);
+    drop(partition);
+    let sealed = segment_dirs(dir.path(), "t")[1].join("segment.json");
+    fs::remove_file(&sealed).unwrap();
+    let (partition, recovered) = open_partition(&open(dir.path()), "t");
+    assert_eq!((recovered.start, recovered.end), (Offset(0), end));
+    assert_eq!(bases(&*partition, 0, end).len(), 9);
+    assert!(sealed.exists());
+}
+
+#[test]
+fn what_is_not_flushed_is_not_closed_and_counts_only_once_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig {
+        segments_open_max: 1,
+        ..config(dir.path())
+    };
+    let store = DiskStore::open(&config, Clock::system()).unwrap();
+    let (writing, _) = open_partition(&store, "a");
+    let batch = batch_of(10, 5_000, None).at(Offset(0), LeaderEpoch(0));
+    let summary = Summary::default();
+    let written = writing.write(
+        std::slice::from_ref(&batch),
+        Before::new(&summary, &[]),
+        false,
+    );
+    assert_eq!((written.unwrap(), writing.bytes()), (1, ByteSize(0)));
+    let (other, _) = open_partition(&store, "b");
+    append(&*other, 0, 1);
+    assert_eq!(store.node.slots.open_count(), 2);
+    writing.flush().unwrap();
+    assert_eq!(writing.bytes(), ByteSize(batch.bytes().len() as u64));
+    append(&*other, 10, 1);
+    assert_eq!(bases(&*writing, 0, Offset(10)), [0]);
 }
 
 #[test]
@@ -292,7 +350,7 @@ fn a_start_after_a_kill_replays_the_last_trees_only() {
     drop(partition);
     // 75 trees: after the first 64 a summary was stored. What lies before is not read again.
     {
-        let db = database::open(&segment_dirs(dir.path(), "t")[0]).unwrap();
+        let db = database::open(&segment_dirs(dir.path(), "t")[0], BUFFER_BYTES_SMALL).unwrap();
         let first = db
             .open_tree(values::Key::whole(Offset(0)).to_bytes())
             .unwrap();
@@ -336,7 +394,7 @@ fn an_incomplete_last_batch_is_removed() {
     let segment = &segment_dirs(dir.path(), "t")[0];
     {
         // Two of three chunks, the second in a tree of its own.
-        let db = database::open(segment).unwrap();
+        let db = database::open(segment, BUFFER_BYTES_SMALL).unwrap();
         let batch = batch_of(1, 300_000, None).at(Offset(20), LeaderEpoch(0));
         let chunks = values::chunks(Offset(20), batch.bytes(), values::VALUE_BYTES_MAX);
         for (key, bytes) in chunks.take(2) {

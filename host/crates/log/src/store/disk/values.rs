@@ -122,8 +122,33 @@ pub(crate) fn chunks(
     (0..chunks).map(key).zip(bytes.chunks(size))
 }
 
-/// Lays out batches, which carry their offsets, as values.
-pub(super) fn lay_out(batches: &[RecordBatch]) -> Vec<Value<'_>> {
+/// Batches as values.
+#[derive(Debug)]
+pub(super) struct Layout<'a> {
+    pub(super) values: Vec<Value<'a>>,
+    /// How many batches they hold.
+    pub(super) batches: usize,
+}
+
+/// Lays out batches, which carry their offsets, as values. If `more` are coming, the last ones
+/// are left out where they make up less than half a value.
+pub(super) fn lay_out(batches: &[RecordBatch], more: bool) -> Layout<'_> {
+    let mut values = all_values(batches);
+    let mut count = batches.len();
+    if more
+        && let Some(Content::Whole(whole)) = values.last().map(|v| &v.content)
+        && whole.iter().map(|b| b.bytes().len()).sum::<usize>() < VALUE_BYTES_MAX / 2
+    {
+        count -= whole.len();
+        values.pop();
+    }
+    Layout {
+        values,
+        batches: count,
+    }
+}
+
+fn all_values(batches: &[RecordBatch]) -> Vec<Value<'_>> {
     let mut out = Vec::new();
     let mut rest = batches;
     while let Some(first) = rest.first() {
@@ -245,7 +270,7 @@ mod tests {
         ];
         for (sizes, expected) in rows {
             let batches = batches(sizes);
-            let values = lay_out(&batches);
+            let values = lay_out(&batches, false).values;
             let keys: Vec<_> = values
                 .iter()
                 .map(|v| (v.key.offset.0, v.key.chunk, v.key.chunks))
@@ -265,6 +290,25 @@ mod tests {
             }
             assert_eq!(assembler.next, None);
             assert_eq!(read, batches, "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn less_than_half_a_value_waits_if_more_is_coming() {
+        // sizes of batches -> how many are taken, in how many values
+        let rows: [(&[usize], usize, usize); 6] = [
+            (&[100], 0, 0),
+            (&[20_000, 20_000], 0, 0),
+            (&[20_000, 20_000, 30_000], 3, 1),
+            (&[100_000, 100], 2, 1),
+            (&[100_000, 30_000, 100], 1, 1),
+            (&[300_000], 1, 3),
+        ];
+        for (sizes, taken, values) in rows {
+            let batches = batches(sizes);
+            let layout = lay_out(&batches, true);
+            assert_eq!((layout.batches, layout.values.len()), (taken, values));
+            assert_eq!(lay_out(&batches, false).batches, sizes.len());
         }
     }
 
@@ -290,7 +334,7 @@ mod tests {
     #[test]
     fn a_missing_chunk_is_noticed() {
         let batches = batches(&[300_000]);
-        let values = lay_out(&batches);
+        let values = lay_out(&batches, true).values;
         let mut scratch = Vec::new();
         let stored = Bytes::copy_from_slice(values[0].bytes(&mut scratch));
         for order in [[0, 2], [1, 2], [0, 0]] {

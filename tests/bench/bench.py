@@ -44,11 +44,13 @@ def once(args):
 
 
 def log(args):
-    """2. The log beside a plain file, both durabilities."""
+    """2. The log beside a plain file, both durabilities: batches of 100 KB, and 1 KB alone."""
+    alone = ["--batch-bytes", "1KiB", "--in-flight", "1", "--total-bytes", "4MiB"]
     rows = {}
     for durability in ["process", "disk"]:
         command = [binary(), "bench", "log", "--durability", durability, "--baseline", "file", "--json"]
         rows[durability] = json.loads(run(command).stdout)
+        rows[f"{durability}, alone"] = json.loads(run([*command, *alone]).stdout)
     report("log", rows, args.out)
 
 

@@ -1,20 +1,17 @@
 //! Where the members of an object are, and the edits made to them.
 //!
-//! A name's tag decides nearly every comparison without a look at the text, and a set of all tags
-//! answers for most names that are not there. Buffers are kept for the next object of the thread.
+//! A name's tag decides nearly every comparison without a look at the text. Buffers are kept for
+//! the next object of the thread.
 
 use std::cell::RefCell;
 
 use super::error::Error;
-use super::name::{Tag, same};
-use super::scan::{self, Next};
+use super::name::{Names, Tag, same};
+use super::scan::{self, Holds};
 use super::text;
 
 /// Buffers kept for the next object of this thread; more objects at once allocate their own.
 const BUFFERS_KEPT_MAX: usize = 8;
-
-/// Tags looked at together.
-const TAGS: usize = 4;
 
 thread_local! {
     static BUFFERS: RefCell<Vec<Option<Box<Members>>>> = const { RefCell::new(Vec::new()) };
@@ -67,10 +64,7 @@ impl Drop for Kept {
 #[derive(Debug, Default)]
 pub(super) struct Members {
     list: Vec<Member>,
-    /// Of the members' names as they are now, in the same order.
-    tags: Vec<Tag>,
-    /// A bit for each tag that occurs; others may share it.
-    occurs: u64,
+    names: Names,
     edited: bool,
     edits: Vec<Edit>,
     /// Keys and values that were set, as JSON.
@@ -89,15 +83,26 @@ pub(super) struct Member {
     /// In the text; empty for a member that was added.
     pub(super) key: Span,
     pub(super) value: Span,
+    /// Of the name as it is now.
+    tag: Tag,
     state: State,
 }
 
+/// What was done to a member: an index into the edits, or one of the values below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    AsWritten,
-    Removed,
-    /// Index into the edits.
-    Edited(u32),
+struct State(u32);
+
+impl State {
+    const AS_WRITTEN: Self = Self(u32::MAX);
+    const REMOVED: Self = Self(u32::MAX - 1);
+}
+
+impl Member {
+    /// Whether nothing was done to it.
+    #[inline(always)]
+    pub(super) fn is_as_written(&self) -> bool {
+        self.state == State::AS_WRITTEN
+    }
 }
 
 /// What replaces a key or a value: stretches of what was written.
@@ -134,8 +139,7 @@ impl Span {
 impl Members {
     fn clear(&mut self) {
         self.list.clear();
-        self.tags.clear();
-        self.occurs = 0;
+        self.names = Names::default();
         self.edited = false;
         self.edits.clear();
         self.written.clear();
@@ -151,44 +155,37 @@ impl Members {
         if bytes.get(open) != Some(&b'{') {
             return wrong(open, "an opening brace is missing");
         }
-        let mut at = scan::space(bytes, open + 1);
-        if bytes.get(at) == Some(&b'}') {
-            scan::finish(bytes, at + 1)?;
-            return Ok(Braces { open, close: at });
-        }
-        let close = loop {
-            let (key_end, escaped) = scan::key(bytes, at)?;
-            let value_start = scan::colon(bytes, key_end)?;
-            let value_end = scan::value(bytes, value_start, 1)?;
-            let name = bytes.get(at + 1..).unwrap_or_default();
-            self.note(if escaped {
+        let mut holds = Holds::default();
+        let mut names = Names::default();
+        let inside = scan::space(bytes, open + 1);
+        let (mut place, mut more) = if bytes.get(inside) == Some(&b'}') {
+            (inside + 1, false)
+        } else {
+            (scan::key(bytes, inside)?, true)
+        };
+        while more {
+            let key = place;
+            let (key_end, escaped) = scan::string(bytes, key, &mut holds)?;
+            let value = scan::colon(bytes, key_end)?;
+            let value_end = scan::value(bytes, value, 1, &mut holds)?;
+            let tag = if escaped {
                 Tag::ESCAPED
             } else {
-                Tag::of_start(name, key_end - at - 2)
-            });
+                Tag::at(bytes, key, key_end - 1 - key)
+            };
+            names.add(tag);
             self.list.push(Member {
-                key: Span::new(at, key_end),
-                value: Span::new(value_start, value_end),
-                state: State::AsWritten,
+                key: Span::new(key - 1, key_end),
+                value: Span::new(value.0, value_end),
+                tag,
+                state: State::AS_WRITTEN,
             });
-            match scan::next(bytes, value_end, b'}')? {
-                Next::Member(member) => at = member,
-                Next::End(end) => break end,
-            }
-        };
-        scan::finish(bytes, close + 1)?;
+            (place, more) = scan::next_key(bytes, value_end)?;
+        }
+        self.names = names;
+        scan::finish(bytes, place, holds)?;
+        let close = place - 1;
         Ok(Braces { open, close })
-    }
-
-    /// Adds the tag of one more member.
-    #[inline(always)]
-    fn note(&mut self, tag: Tag) {
-        self.tags.push(tag);
-        self.occurs |= if tag == Tag::ESCAPED {
-            u64::MAX
-        } else {
-            tag.bit()
-        };
     }
 
     pub(super) fn list(&self) -> &[Member] {
@@ -199,54 +196,42 @@ impl Members {
     #[inline]
     pub(super) fn edit_of(&self, member: &Member) -> Option<Edit> {
         match member.state {
-            State::AsWritten => Some(Edit::default()),
-            State::Removed => None,
-            State::Edited(at) => self.edits.get(at as usize).copied(),
+            State::AS_WRITTEN => Some(Edit::default()),
+            State::REMOVED => None,
+            State(at) => self.edits.get(at as usize).copied(),
         }
     }
 
-    /// The first member of that name, from a place on.
+    /// The first member of that name.
     #[inline]
-    pub(super) fn position(&self, source: &[u8], name: &str, from: usize) -> Option<usize> {
+    pub(super) fn first(&self, source: &[u8], name: &str) -> Option<usize> {
         let tag = Tag::of(name.as_bytes());
-        if self.occurs & tag.bit() == 0 {
+        if !self.names.may_have(tag) {
             return None;
         }
-        let mut base = from;
-        for tags in self.tags.get(from..)?.chunks(TAGS) {
-            let fits = |t: &Tag| (*t == tag) | (*t == Tag::ESCAPED);
-            if tags.iter().fold(false, |any, t| any | fits(t)) {
-                let mut within = tags.iter().enumerate();
-                let found = within.find(|(n, t)| fits(t) && self.name_is(source, base + n, name));
-                if let Some((n, _)) = found {
-                    return Some(base + n);
-                }
-            }
-            base += TAGS;
+        self.list.iter().position(|m| self.is(source, m, name, tag))
+    }
+
+    /// The next member of that name behind one that was found.
+    #[inline]
+    pub(super) fn another(&self, source: &[u8], name: &str, found: usize) -> Option<usize> {
+        let tag = Tag::of(name.as_bytes());
+        if !self.names.may_have_two(tag) {
+            return None;
         }
-        None
+        let behind = self.list.get(found + 1..)?;
+        let next = behind.iter().position(|m| self.is(source, m, name, tag));
+        next.map(|n| found + 1 + n)
     }
 
     /// The last member of that name, whose value counts.
     #[inline]
     pub(super) fn last(&self, source: &[u8], name: &str) -> Option<&Member> {
         let tag = Tag::of(name.as_bytes());
-        if self.occurs & tag.bit() == 0 {
+        if !self.names.may_have(tag) {
             return None;
         }
-        let mut end = self.tags.len();
-        for tags in self.tags.rchunks(TAGS) {
-            let fits = |t: &Tag| (*t == tag) | (*t == Tag::ESCAPED);
-            end -= tags.len();
-            if tags.iter().fold(false, |any, t| any | fits(t)) {
-                let mut within = tags.iter().enumerate();
-                let found = within.rfind(|(n, t)| fits(t) && self.name_is(source, end + n, name));
-                if let Some((n, _)) = found {
-                    return self.list.get(end + n);
-                }
-            }
-        }
-        None
+        self.list.iter().rfind(|m| self.is(source, m, name, tag))
     }
 
     /// The last member that had that name in the text.
@@ -258,10 +243,13 @@ impl Members {
         members.rfind(|m| text::means(m.key.of(source), name))
     }
 
-    fn name_is(&self, source: &[u8], at: usize, name: &str) -> bool {
-        let (Some(member), Some(tag)) = (self.list.get(at), self.tags.get(at)) else {
-            return false;
-        };
+    /// Whether a member is there and has that name, whose tag this is.
+    #[inline(always)]
+    fn is(&self, source: &[u8], member: &Member, name: &str, tag: Tag) -> bool {
+        member.tag.fits(tag) && self.has_name(source, member, name)
+    }
+
+    fn has_name(&self, source: &[u8], member: &Member, name: &str) -> bool {
         let Some(edit) = self.edit_of(member) else {
             return false;
         };
@@ -269,7 +257,7 @@ impl Members {
             Some(key) => key.of(&self.written),
             None => member.key.of(source),
         };
-        match *tag {
+        match member.tag {
             Tag::ESCAPED => text::means(literal, name),
             tag => tag.is_whole() || same(text::inner(literal), name.as_bytes()),
         }
@@ -287,20 +275,16 @@ impl Members {
     pub(super) fn remove(&mut self, at: usize) {
         self.edited = true;
         if let Some(member) = self.list.get_mut(at) {
-            member.state = State::Removed;
+            member.state = State::REMOVED;
         }
     }
 
     /// Gives a member another key, a stretch of what was written.
     pub(super) fn set_key(&mut self, at: usize, key: Span, name: &str) {
         let tag = Self::tag_of(name, key);
-        if let Some(place) = self.tags.get_mut(at) {
-            *place = tag;
-            self.occurs |= if tag == Tag::ESCAPED {
-                u64::MAX
-            } else {
-                tag.bit()
-            };
+        self.names.add(tag);
+        if let Some(member) = self.list.get_mut(at) {
+            member.tag = tag;
         }
         if let Some(edit) = self.edit(at) {
             edit.key = Some(key);
@@ -317,11 +301,13 @@ impl Members {
     /// Adds a member whose key and value were written.
     pub(super) fn add(&mut self, key: Span, value: Span, name: &str) {
         self.edited = true;
-        self.note(Self::tag_of(name, key));
+        let tag = Self::tag_of(name, key);
+        self.names.add(tag);
         self.list.push(Member {
             key: Span::default(),
             value: Span::default(),
-            state: State::Edited(self.edits.len() as u32),
+            tag,
+            state: State(self.edits.len() as u32),
         });
         self.edits.push(Edit {
             key: Some(key),
@@ -333,10 +319,10 @@ impl Members {
     fn edit(&mut self, at: usize) -> Option<&mut Edit> {
         self.edited = true;
         let member = self.list.get_mut(at)?;
-        if let State::Edited(edit) = member.state {
-            return self.edits.get_mut(edit as usize);
+        if member.state != State::AS_WRITTEN {
+            return self.edits.get_mut(member.state.0 as usize);
         }
-        member.state = State::Edited(self.edits.len() as u32);
+        member.state = State(self.edits.len() as u32);
         self.edits.push(Edit::default());
         self.edits.last_mut()
     }

@@ -1,54 +1,101 @@
 //! Compares names without a loop over bytes, which in a guest pays for the time limit at each turn.
 
 /// Bytes of a name that its tag holds.
-const HELD: usize = 7;
+const HELD: usize = 3;
 
-/// A name's first seven bytes and its length: the whole name if it is not longer.
+/// Longer names count as so long.
+const LENGTH_MAX: usize = 254;
+
+/// A name's first three bytes and its length: the whole name if it is not longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tag(u64);
+pub(super) struct Tag(u32);
 
 impl Tag {
     /// The tag of a name with escapes, which has to be read to be compared. No name has it: 0xff
     /// is not in UTF-8.
-    pub(super) const ESCAPED: Self = Self(u64::MAX);
+    pub(super) const ESCAPED: Self = Self(u32::MAX);
 
     #[inline(always)]
     pub(super) fn of(name: &[u8]) -> Self {
-        let held = match name.first_chunk::<8>() {
-            Some(first) => u64::from_le_bytes(*first) & 0x00ff_ffff_ffff_ffff,
-            None => short(name),
+        let held = match name.first_chunk::<4>() {
+            Some(first) => u32::from_le_bytes(*first),
+            None => short(name) as u32,
         };
-        Self(held | (name.len().min(255) as u64) << 56)
+        Self::new(held, name.len())
     }
 
-    /// The tag of the name at the start of a longer text.
+    /// The tag of a name within a text.
     #[inline(always)]
-    pub(super) fn of_start(text: &[u8], len: usize) -> Self {
-        match text.first_chunk::<8>() {
-            Some(first) if len < 8 => {
-                let held = u64::from_le_bytes(*first) & ((1 << (8 * len)) - 1);
-                Self(held & 0x00ff_ffff_ffff_ffff | (len as u64) << 56)
+    pub(super) fn at(text: &[u8], at: usize, len: usize) -> Self {
+        match text.get(at..).and_then(|name| name.first_chunk::<4>()) {
+            Some(first) => {
+                let behind = 8 * (HELD - len.min(HELD)) as u32;
+                let held = u32::from_le_bytes(*first) << 8 << behind >> behind >> 8;
+                Self::new(held, len)
             }
-            _ => Self::of(text.get(..len).unwrap_or_default()),
+            None => Self::of(text.get(at..at + len).unwrap_or_default()),
         }
+    }
+
+    #[inline(always)]
+    const fn new(held: u32, len: usize) -> Self {
+        let len = if len > LENGTH_MAX { LENGTH_MAX } else { len };
+        Self(held & 0x00ff_ffff | (len as u32) << 24)
     }
 
     /// Its bit in a set of 64.
     #[inline(always)]
-    pub(super) const fn bit(self) -> u64 {
-        1 << (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
+    const fn bit(self) -> u64 {
+        1 << (self.0.wrapping_mul(0x9e37_79b1) >> 26)
+    }
+
+    /// Whether a name with this tag may be the one that has `other`.
+    #[inline(always)]
+    pub(super) fn fits(self, other: Self) -> bool {
+        (self == other) | (self == Self::ESCAPED)
     }
 
     /// Whether it holds the whole name.
     #[inline(always)]
     pub(super) const fn is_whole(self) -> bool {
-        (self.0 >> 56) as usize <= HELD
+        (self.0 >> 24) as usize <= HELD
+    }
+}
+
+/// Which tags there are, and which may be there twice: a bit for each, that others may share.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Names {
+    once: u64,
+    twice: u64,
+}
+
+impl Names {
+    #[inline(always)]
+    pub(super) fn add(&mut self, tag: Tag) {
+        if tag == Tag::ESCAPED {
+            // It may be any name.
+            self.once = u64::MAX;
+            self.twice = u64::MAX;
+        } else {
+            self.twice |= self.once & tag.bit();
+            self.once |= tag.bit();
+        }
+    }
+
+    #[inline(always)]
+    pub(super) const fn may_have(&self, tag: Tag) -> bool {
+        self.once & tag.bit() != 0
+    }
+
+    #[inline(always)]
+    pub(super) const fn may_have_two(&self, tag: Tag) -> bool {
+        self.twice & tag.bit() != 0
     }
 }
 
 /// Up to eight bytes as a number.
 #[inline(always)]
-fn short(bytes: &[u8]) -> u64 {
+pub(super) fn short(bytes: &[u8]) -> u64 {
     if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         // The two overlap where there are fewer than eight.
         let shift = 8 * (bytes.len() - 4);
@@ -90,8 +137,8 @@ mod tests {
             // A copy elsewhere in memory, so that addresses cannot decide.
             let copy = name.to_vec();
             assert!(same(name, &copy));
-            assert_eq!(Tag::of(name), Tag::of_start(TEXT, len), "{len}");
-            assert_eq!(Tag::of(name), Tag::of_start(name, len), "{len}");
+            assert_eq!(Tag::of(name), Tag::at(TEXT, 0, len), "{len}");
+            assert_eq!(Tag::of(&copy), Tag::at(&copy, 0, len), "{len}");
             assert_ne!(Tag::of(name), Tag::of(&TEXT[..len + 1]), "{len}");
             assert_eq!(Tag::of(name).is_whole(), len <= HELD);
             assert!(!same(name, &TEXT[..len + 1]));

@@ -60,7 +60,7 @@ impl<'a> Object<'a> {
     /// Whether there is such a field.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.members.position(self.source, name, 0).is_some()
+        self.members.first(self.source, name).is_some()
     }
 
     /// How many members there are, repeated names counted each time.
@@ -91,11 +91,11 @@ impl<'a> Object<'a> {
 
     /// Removes a field; false if there is none.
     pub fn remove(&mut self, name: &str) -> bool {
-        let mut next = self.members.position(self.source, name, 0);
+        let mut next = self.members.first(self.source, name);
         let removed = next.is_some();
         while let Some(at) = next {
             self.members.remove(at);
-            next = self.members.position(self.source, name, at + 1);
+            next = self.members.another(self.source, name, at);
         }
         removed
     }
@@ -103,7 +103,7 @@ impl<'a> Object<'a> {
     /// Gives a field another name, in its place; a field that had that name is removed. False if
     /// there is no such field.
     pub fn rename(&mut self, from: &str, to: &str) -> bool {
-        let Some(first) = self.members.position(self.source, from, 0) else {
+        let Some(first) = self.members.first(self.source, from) else {
             return false;
         };
         if from == to {
@@ -114,7 +114,7 @@ impl<'a> Object<'a> {
         let mut next = Some(first);
         while let Some(at) = next {
             self.members.set_key(at, key, to);
-            next = self.members.position(self.source, from, at + 1);
+            next = self.members.another(self.source, from, at);
         }
         true
     }
@@ -152,6 +152,11 @@ impl<'a> Object<'a> {
         let mut skipped = false;
         let (original, added) = self.members.list().split_at(self.from_source);
         for member in original {
+            if member.is_as_written() && !skipped {
+                is_first = false;
+                to = member.value.end as usize;
+                continue;
+            }
             let Some(edit) = self.members.edit_of(member) else {
                 skipped = true;
                 continue;
@@ -217,15 +222,15 @@ impl<'a> Object<'a> {
     /// others go.
     fn place(&mut self, name: &str, key: Span) {
         let value = Span::new(key.end as usize + 1, self.members.written.len());
-        let Some(first) = self.members.position(self.source, name, 0) else {
+        let Some(first) = self.members.first(self.source, name) else {
             self.members.add(key, value, name);
             return;
         };
         self.members.set_value(first, value);
-        let mut next = self.members.position(self.source, name, first + 1);
+        let mut next = self.members.another(self.source, name, first);
         while let Some(at) = next {
             self.members.remove(at);
-            next = self.members.position(self.source, name, at + 1);
+            next = self.members.another(self.source, name, at);
         }
     }
 }

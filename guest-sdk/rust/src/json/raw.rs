@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::error::Error;
 use super::object::Object;
-use super::scan;
+use super::scan::{self, Holds};
 use super::text;
 
 /// The text of one value: valid JSON in UTF-8 without space around it.
@@ -165,9 +165,10 @@ impl<'a> Iterator for Elements<'a> {
     type Item = Raw<'a>;
 
     fn next(&mut self) -> Option<Raw<'a>> {
-        let start = scan::space(self.bytes, self.at);
         // The array was checked: what is not a value here is its end.
-        let end = scan::value(self.bytes, start, 1).ok()?;
+        let value = scan::begin(self.bytes, self.at).ok()?;
+        let (start, _) = value;
+        let end = scan::value(self.bytes, value, 1, &mut Holds::default()).ok()?;
         let behind = scan::space(self.bytes, end);
         self.at = behind + usize::from(self.bytes.get(behind) == Some(&b','));
         self.bytes.get(start..end).map(Raw::checked)

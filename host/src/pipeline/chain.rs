@@ -45,7 +45,7 @@ pub(super) struct Ready {
 /// A chunk under way.
 #[derive(Debug)]
 pub(super) struct Work {
-    originals: Arc<[StoredRecord]>,
+    originals: Arc<Vec<StoredRecord>>,
     /// Batches to do, the next one last; the deeper, the later its offsets.
     stack: Vec<(usize, InputBatch)>,
     from: Offset,
@@ -94,7 +94,7 @@ impl Chain {
     /// Takes a chunk's records on.
     pub(super) fn begin(&self, chunk: Chunk) -> Work {
         let mut work = Work {
-            originals: Arc::new([]),
+            originals: Arc::default(),
             stack: Vec::new(),
             from: chunk.first,
             next: chunk.next,

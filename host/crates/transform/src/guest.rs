@@ -10,7 +10,7 @@ use wstream_record::{PartitionId, StoredRecord, TopicName};
 
 use crate::executor::Stopwatch;
 use crate::failure::Cause;
-use crate::frame::{encode, frame_bytes};
+use crate::frame::{Pool, encode, frame_bytes};
 use crate::instance::InitError;
 use crate::state::{self, CURSOR_NONE, HostState, INIT_TIME_MAX, Stopped};
 use crate::stats::add;
@@ -22,6 +22,7 @@ pub(crate) struct Guest {
     memory: Memory,
     alloc: TypedFunc<u32, u32>,
     process: TypedFunc<(u32, u32), u64>,
+    frames: Pool,
     /// No call was made yet.
     pub(crate) fresh: bool,
 }
@@ -88,6 +89,7 @@ impl Guest {
             memory,
             alloc,
             process,
+            frames: Pool::default(),
             fresh: true,
         };
         if let Some(init) = init {
@@ -208,10 +210,14 @@ impl Guest {
             .ok()
             .zip(usize::try_from(address + length).ok());
         let output = range.and_then(|(from, to)| memory.get(from..to));
-        output.map(Bytes::copy_from_slice).ok_or_else(|| {
-            let size = memory.len();
-            format!("output of {length} bytes at {address:#x} is outside memory of {size} bytes")
-        })
+        output
+            .map(|output| self.frames.copy(output))
+            .ok_or_else(|| {
+                let size = memory.len();
+                format!(
+                    "output of {length} bytes at {address:#x} is outside memory of {size} bytes"
+                )
+            })
     }
 
     /// The buffer that `wstream_alloc` gave.

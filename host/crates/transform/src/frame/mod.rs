@@ -5,8 +5,10 @@
 
 mod input;
 mod output;
+mod pool;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use input::{encode, frame_bytes, record_bytes};
 pub use output::{BadFrame, Entries, Entry, EntryBody, Fault, Headers, OutputEntry};
+pub(crate) use pool::Pool;

@@ -23,7 +23,7 @@ use blame::Worker;
 pub struct InputBatch {
     topic: TopicName,
     partition: PartitionId,
-    records: Arc<[StoredRecord]>,
+    records: Arc<Vec<StoredRecord>>,
     /// The first record that is not done.
     from: usize,
 }
@@ -35,7 +35,7 @@ impl InputBatch {
     pub fn new(
         topic: TopicName,
         partition: PartitionId,
-        records: impl Into<Arc<[StoredRecord]>>,
+        records: impl Into<Arc<Vec<StoredRecord>>>,
     ) -> Self {
         Self {
             topic,
@@ -65,7 +65,7 @@ impl InputBatch {
 
     /// All records of the batch: what the indices of outputs and failures count.
     #[must_use]
-    pub fn records(&self) -> &Arc<[StoredRecord]> {
+    pub fn records(&self) -> &Arc<Vec<StoredRecord>> {
         &self.records
     }
 }

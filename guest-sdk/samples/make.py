@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Writes the cases that the four sample transforms pass in every language: SAMPLE.cases.jsonl.
+
+The expected outputs are written down here or put together from their parts; nothing is computed by
+a transform.
+"""
+
+import json
+import pathlib
+
+here = pathlib.Path(__file__).parent
+
+
+def write(sample, cases):
+    lines = (json.dumps(case, ensure_ascii=False) for case in cases)
+    (here / f"{sample}.cases.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def passes(record):
+    return {"in": record, "out": [record]}
+
+
+def value(text, **more):
+    return {"value": text, **more}
+
+
+identity = [
+    passes({"key": "k", "value": "v", "headers": [["a", "1"], ["a", None], ["", ""]]}),
+    passes({"key": "", "value": ""}),
+    passes({"value": "only a value"}),
+    passes({"key": "only a key"}),
+    passes({"key_base64": "AP+A", "value_base64": "gP8A"}),
+    passes({"value": "x" * 70000}),
+    passes({"value": "", "headers": [[f"h{n}", "v" * n] for n in range(40)]}),
+]
+
+project = [
+    {"in": value(before, key="k", headers=[["h", "v"]]), "out": [value(after, key="k", headers=[["h", "v"]])]}
+    for before, after in [
+        ('{"level":"info","msg":"m"}', '{"level":"info","message":"m","env":"prod"}'),
+        ('{"msg":"a","n":1.50,"big":12345678901234567890,"e":1e2}', '{"message":"a","n":1.50,"big":12345678901234567890,"e":1e2,"env":"prod"}'),
+        ('{}', '{"env":"prod"}'),
+        ('{"env":"test","msg":null}', '{"env":"prod","message":null}'),
+        ('{"level":"DEBUG"}', '{"level":"DEBUG","env":"prod"}'),
+        ('{"user":{"level":"debug","msg":"inner"}}', '{"user":{"level":"debug","msg":"inner"},"env":"prod"}'),
+        ('{"tags":["a\\"b","\\\\",[],{},[[{"x":[1]}]]]}', '{"tags":["a\\"b","\\\\",[],{},[[{"x":[1]}]]],"env":"prod"}'),
+        ('{"message":"old","msg":"new"}', '{"message":"new","env":"prod"}'),
+        ('{"m\\u0073g":"escaped name"}', '{"message":"escaped name","env":"prod"}'),
+        ('{"é":"ü","msg":"😀"}', '{"é":"ü","message":"😀","env":"prod"}'),
+        ('{"' + "long" * 50 + '":"' + "text " * 500 + '","msg":1}', '{"' + "long" * 50 + '":"' + "text " * 500 + '","message":1,"env":"prod"}'),
+        ("{" + ",".join(f'"f{n}":{n}' for n in range(300)) + "}", "{" + ",".join(f'"f{n}":{n}' for n in range(300)) + ',"env":"prod"}'),
+    ]
+]
+project += [
+    {"in": value(text), "out": []}
+    for text in ['{"level":"debug"}', '{"a":[1,2],"level":"debug","msg":"m"}', '{"level":"d\\u0065bug"}']
+]
+# White space between the parts of an object may be kept or not: nothing here has any.
+project += [
+    {"in": value(text), "error": {"code": 1, "message": "the value is not a JSON object"}}
+    for text in [
+        "", "[]", "1", "null", '"{}"', "{", '{"a"}', '{"a":}', '{"a":1,}', "{,}", '{"a":01}', '{"a":1.}', '{"a":+1}',
+        '{"a":tru}', '{"a":"\n"}', '{"a":"\\x"}', '{"a":"\\u12g4"}', '{"a":1} x', "{'a':1}", '{"a":[1,]}', '{"a":{"b"}}',
+        '{"a":"open', '{"a":1e}', '{"a":-}', "[" * 200 + "]" * 200,
+    ]
+]
+project += [
+    {"in": {"key": "no value"}, "error": {"code": 1, "message": "the value is not a JSON object"}},
+    # 0xff is no UTF-8.
+    {"in": {"value_base64": "eyJhIjoi/yJ9"}, "error": {"code": 1, "message": "the value is not a JSON object"}},
+]
+
+
+def split_case(text, elements, **config):
+    outs = [value(element, key="k") for element in elements]
+    outs.append(value('{"count":%d}' % len(elements), key="k", output="totals"))
+    return {**config, "in": value(text, key="k", headers=[["h", "v"]]), "out": outs}
+
+
+split = [
+    split_case('{"items":[1,"two",{"three":[3]}]}', ["1", '"two"', '{"three":[3]}']),
+    split_case('{"items":[]}', []),
+    split_case('{"items":[[],[[]],null,-0.5e-3,"a,b]"]}', ["[]", "[[]]", "null", "-0.5e-3", '"a,b]"']),
+    split_case('{"items":[' + ",".join(str(n) for n in range(500)) + "]}", [str(n) for n in range(500)]),
+    split_case('{"lines":["a"],"items":1}', ['"a"'], config={"field": "lines"}),
+    {"in": value('{"items":{}}'), "error": {"code": 2, "message": "items is not an array"}},
+    {"in": value("{}"), "error": {"code": 2, "message": "items is not an array"}},
+    {"config": {"field": "a"}, "in": value('{"items":[]}'), "error": {"code": 2, "message": "a is not an array"}},
+    {"in": value("no JSON"), "error": {"code": 1, "message": "the value is not a JSON object"}},
+    {"config": {"field": 1}, "in": value("{}"), "error": {"code": 1, "message": "field is not a string"}},
+]
+
+strict = [
+    passes(value('{"amount":12.50}')),
+    passes(value('{"amount":0,"currency":"EUR"}')),
+    passes(value('{"amount":1e3}')),
+]
+strict += [
+    {"in": value(text), "error": {"code": 3, "message": f"amount is not a number from 0 on: {shown}"}}
+    for text, shown in [
+        ('{"amount":"12"}', '"12"'),
+        ('{"amount":-1}', "-1"),
+        ('{"amount":null}', "null"),
+        ('{"amount":{"a":1}}', '{"a":1}'),
+        ("{}", "missing"),
+    ]
+]
+strict += [{"in": value("[1]"), "error": {"code": 1, "message": "the value is not a JSON object"}}]
+
+for name, cases in [("identity", identity), ("project", project), ("split", split), ("strict", strict)]:
+    write(name, cases)

@@ -1,0 +1,861 @@
+/* The wstream SDK for C: a transform is one function that gets each record and says what becomes
+ * of it.
+ *
+ *     #include "wstream.h"
+ *
+ *     int ws_setup(ws_text config) { (void)config; return WS_OK; }
+ *
+ *     void ws_transform(const ws_record *record) {
+ *         ws_object event;
+ *         if (!ws_parse(record->value, &event)) { ws_fail(1, WS("no JSON object")); return; }
+ *         if (ws_is(ws_get(&event, "level"), "debug")) return;   // no output: dropped
+ *         ws_rename(&event, "msg", "message");
+ *         ws_output out = ws_output_of(record);
+ *         out.value = ws_write(&event);
+ *         ws_send(&out);
+ *     }
+ *
+ * Include it in exactly one source file and compile that with
+ *
+ *     clang --target=wasm32-wasi -mexec-model=reactor -mbulk-memory -msimd128 -O2 -s
+ *     zig cc -target wasm32-wasi -mexec-model=reactor -O2 -s
+ *
+ * Texts are a pointer and a length, not ended by a zero; a null pointer is null, which differs from
+ * empty. What a record or the JSON functions give is valid until ws_transform returns. When memory
+ * runs out the call traps, and the host names the cause. State in memory is lost with an instance
+ * that trapped: keep in it what makes the work faster, not what results depend on.
+ *
+ * It speaks wstream_v1, see ABI.md. Not here: keyed state, which the host does not offer yet. */
+#ifndef WSTREAM_H
+#define WSTREAM_H
+
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wunused-function"
+#endif
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- texts ---------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *ptr;
+    uint32_t len;
+} ws_text;
+
+/* A literal as a text. */
+#define WS(literal) ((ws_text){(literal), sizeof(literal) - 1})
+#define WS_NULL ((ws_text){NULL, 0})
+
+static inline ws_text ws_cstr(const char *text) { return (ws_text){text, (uint32_t)strlen(text)}; }
+
+static inline bool ws_same(ws_text a, ws_text b) {
+    return a.len == b.len && a.ptr && b.ptr && memcmp(a.ptr, b.ptr, a.len) == 0;
+}
+
+/* ---- records -------------------------------------------------------------------------------- */
+
+typedef struct {
+    ws_text topic;
+    int32_t partition;
+    int64_t offset;
+    int64_t timestamp_ms; /* since 1970; -1: unknown */
+    ws_text key, value;
+    uint32_t header_count;
+    ws_text headers; /* as they came; read them with ws_header_next */
+} ws_record;
+
+typedef struct {
+    ws_text name, value;
+} ws_header;
+
+/* The next header; start with at = 0. Copy headers by ws_output_of, which costs one copy. */
+static bool ws_header_next(const ws_record *record, uint32_t *at, ws_header *header);
+
+enum { WS_BY_KEY = -1 };
+#define WS_INHERIT INT64_MIN
+
+typedef struct {
+    uint16_t output;      /* 0: the default */
+    int32_t partition;    /* WS_BY_KEY, or a number */
+    int64_t timestamp_ms; /* WS_INHERIT, or milliseconds since 1970 */
+    ws_text key, value;
+    const ws_record *headers_of; /* whose headers to copy, or NULL */
+    const ws_header *headers;    /* more headers */
+    uint32_t header_count;
+} ws_output;
+
+/* The record's key, value, headers and time. */
+static inline ws_output ws_output_of(const ws_record *record) {
+    return (ws_output){0, WS_BY_KEY, WS_INHERIT, record->key, record->value, record, NULL, 0};
+}
+
+/* ---- what you write ------------------------------------------------------------------------- */
+
+enum { WS_OK = 0 };
+
+/* Called once with the configuration, a JSON object: WS_OK, or the value of ws_refuse. */
+int ws_setup(ws_text config);
+/* Called for each record. */
+void ws_transform(const ws_record *record);
+
+/* ---- what you call -------------------------------------------------------------------------- */
+
+enum ws_level { WS_TRACE, WS_DEBUG, WS_INFO, WS_WARN, WS_ERROR };
+
+static void ws_send(const ws_output *output);
+/* The record failed: its outputs so far are taken back. Codes are 0 to 999. */
+static void ws_fail(uint16_t code, ws_text message);
+/* Refuses the configuration: `return ws_refuse(1, WS("field is missing"));` */
+static int ws_refuse(uint16_t code, ws_text message);
+static void ws_log(enum ws_level level, ws_text line);
+static void ws_count(ws_text name, double by);
+static void ws_gauge(ws_text name, double value);
+static void ws_observe(ws_text name, double value);
+static int64_t ws_now_ms(void);
+/* Texts put together: `ws_join(3, WS("no "), name, WS(" here"))`. */
+static ws_text ws_join(int count, ...);
+/* Memory until ws_transform returns. */
+static void *ws_scratch(size_t bytes);
+
+/* ---- JSON ----------------------------------------------------------------------------------- */
+
+/* An object whose fields are looked up and edited where they stand: what is not touched is copied
+ * as it is, numbers keep their text. Values are raw JSON: `"text"` with its quotes, `1.50`, `[1]`.
+ * Of fields with one name the last counts; an edit changes all of them. */
+typedef struct {
+    ws_text name;  /* without quotes, escapes as written */
+    ws_text value; /* raw; null ptr: removed */
+    bool escaped;  /* the name has escapes */
+    bool touched;  /* it does not stand in the source as it is */
+} ws_field;
+
+typedef struct {
+    ws_text source;
+    ws_field *fields;
+    uint32_t count, room;
+    bool edited;
+} ws_object;
+
+/* Reads an object; false if the text is not exactly one JSON object, or deeper than 128. */
+static bool ws_parse(ws_text value, ws_object *object);
+/* A field's raw value; null ptr if there is no such field. */
+static ws_text ws_get(const ws_object *object, const char *name);
+static bool ws_remove(ws_object *object, const char *name);
+/* Keeps the place; a field that had the new name goes. False if there is no such field. */
+static bool ws_rename(ws_object *object, const char *from, const char *to);
+/* Sets a field to raw JSON, in its place or behind the last field. */
+static void ws_set(ws_object *object, const char *name, ws_text raw);
+/* The object as it is now. */
+static ws_text ws_write(const ws_object *object);
+
+/* Whether a raw value is this string. */
+static bool ws_is(ws_text raw, const char *string);
+/* The text of a raw string; null ptr if it is none. */
+static ws_text ws_string(ws_text raw);
+/* A text as a raw string. */
+static ws_text ws_quote(ws_text text);
+/* A whole number as text, which is raw JSON too. */
+static ws_text ws_integer(int64_t number);
+/* Whether a raw value is a number, and which. */
+static bool ws_number(ws_text raw, double *number);
+/* The next element of a raw array; start with *at = 0. False behind the last, or if it is none. */
+static bool ws_element(ws_text array, uint32_t *at, ws_text *element);
+
+/* ============================================================================================ */
+/* How it is done                                                                                */
+/* ============================================================================================ */
+
+#define WS_EXPORT(name) __attribute__((export_name(#name), used))
+#define WS_IMPORT(name) __attribute__((import_module("wstream_v1"), import_name(#name)))
+
+WS_IMPORT(log) extern void ws_import_log(int32_t level, const char *ptr, uint32_t len);
+WS_IMPORT(metric)
+extern void ws_import_metric(int32_t kind, const char *ptr, uint32_t len, double value);
+WS_IMPORT(fail) extern void ws_import_fail(int32_t code, const char *ptr, uint32_t len);
+WS_IMPORT(now_ms) extern int64_t ws_import_now_ms(void);
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+typedef struct {
+    char *ptr;
+    size_t len, room;
+} ws_buffer;
+
+static void *ws_have(void *memory) {
+    if (!memory) __builtin_trap(); /* the host names it `memory` */
+    return memory;
+}
+
+/* Room for `bytes` more, at most twice what is needed. */
+static inline char *ws_more(ws_buffer *buffer, size_t bytes) {
+    size_t need = buffer->len + bytes;
+    if (need > buffer->room) {
+        size_t room = need < 2048 ? 4096 : need * 2;
+        char *grown = realloc(buffer->ptr, room);
+        if (!grown) grown = realloc(buffer->ptr, room = need);
+        buffer->ptr = ws_have(grown);
+        buffer->room = room;
+    }
+    char *at = buffer->ptr + buffer->len;
+    buffer->len = need;
+    return at;
+}
+
+static inline void ws_append(ws_buffer *buffer, const void *bytes, size_t len) {
+    memcpy(ws_more(buffer, len), bytes, len);
+}
+
+/* Blocks for one record: the largest is kept for the next. */
+typedef struct ws_block {
+    struct ws_block *next;
+    size_t used, room;
+} ws_block;
+
+static ws_block *ws_blocks;
+
+static void *ws_scratch(size_t bytes) {
+    bytes = (bytes + 7) & ~(size_t)7;
+    if (!ws_blocks || ws_blocks->room - ws_blocks->used < bytes) {
+        size_t room = ws_blocks ? ws_blocks->room * 2 : 16384;
+        if (room < bytes) room = bytes;
+        ws_block *block = ws_have(malloc(sizeof(ws_block) + room));
+        *block = (ws_block){ws_blocks, 0, room};
+        ws_blocks = block;
+    }
+    char *at = (char *)(ws_blocks + 1) + ws_blocks->used;
+    ws_blocks->used += bytes;
+    return at;
+}
+
+static void ws_scratch_reset(void) {
+    if (!ws_blocks) return;
+    while (ws_blocks->next) {
+        ws_block *older = ws_blocks->next;
+        ws_blocks->next = older->next;
+        free(older);
+    }
+    ws_blocks->used = 0;
+}
+
+static ws_text ws_join(int count, ...) {
+    __builtin_va_list list, again;
+    __builtin_va_start(list, count);
+    __builtin_va_copy(again, list);
+    uint32_t len = 0;
+    for (int i = 0; i < count; i++) len += __builtin_va_arg(list, ws_text).len;
+    char *all = ws_scratch(len), *at = all;
+    for (int i = 0; i < count; i++) {
+        ws_text part = __builtin_va_arg(again, ws_text);
+        if (part.len) memcpy(at, part.ptr, part.len);
+        at += part.len;
+    }
+    __builtin_va_end(list);
+    __builtin_va_end(again);
+    return (ws_text){all, len};
+}
+
+/* ---- frames --------------------------------------------------------------------------------- */
+
+static ws_buffer ws_in, ws_out;
+static volatile uint32_t ws_cursor;
+static size_t ws_record_start; /* where the record's outputs begin */
+static bool ws_failed;
+
+static inline uint32_t ws_u32(const char *at) {
+    uint32_t value;
+    memcpy(&value, at, 4);
+    return value;
+}
+
+/* A length and its bytes; the host wrote them, so they are in the frame. */
+static inline const char *ws_take(const char *at, ws_text *text) {
+    int32_t len = (int32_t)ws_u32(at);
+    at += 4;
+    *text = len < 0 ? WS_NULL : (ws_text){at, (uint32_t)len};
+    return at + text->len;
+}
+
+static bool ws_header_next(const ws_record *record, uint32_t *at, ws_header *header) {
+    if (*at >= record->headers.len) return false;
+    const char *next = ws_take(record->headers.ptr + *at, &header->name);
+    next = ws_take(next, &header->value);
+    *at = (uint32_t)(next - record->headers.ptr);
+    return true;
+}
+
+static inline char *ws_put(char *at, const void *value, size_t len) {
+    memcpy(at, value, len);
+    return at + len;
+}
+
+static inline char *ws_put_text(char *at, ws_text text) {
+    int32_t len = text.ptr ? (int32_t)text.len : -1;
+    at = ws_put(at, &len, 4);
+    return text.len ? ws_put(at, text.ptr, text.len) : at;
+}
+
+static void ws_send(const ws_output *output) {
+    if (ws_failed) return;
+    size_t len = 31 + (size_t)output->key.len + output->value.len;
+    uint32_t headers = output->header_count;
+    if (output->headers_of) {
+        len += output->headers_of->headers.len;
+        headers += output->headers_of->header_count;
+    }
+    for (uint32_t i = 0; i < output->header_count; i++)
+        len += 8 + output->headers[i].name.len + output->headers[i].value.len;
+    uint32_t index = ws_cursor;
+    uint8_t kind = 0;
+    char *at = ws_more(&ws_out, len);
+    at = ws_put(at, &index, 4);
+    at = ws_put(at, &kind, 1);
+    at = ws_put(at, &output->output, 2);
+    at = ws_put(at, &output->partition, 4);
+    at = ws_put(at, &output->timestamp_ms, 8);
+    at = ws_put_text(at, output->key);
+    at = ws_put_text(at, output->value);
+    at = ws_put(at, &headers, 4);
+    if (output->headers_of && output->headers_of->headers.len)
+        at = ws_put(at, output->headers_of->headers.ptr, output->headers_of->headers.len);
+    for (uint32_t i = 0; i < output->header_count; i++) {
+        ws_text name = output->headers[i].name;
+        at = ws_put_text(at, name.ptr ? name : WS(""));
+        at = ws_put_text(at, output->headers[i].value);
+    }
+}
+
+static void ws_fail(uint16_t code, ws_text message) {
+    if (ws_failed) return;
+    ws_failed = true;
+    ws_out.len = ws_record_start;
+    uint32_t index = ws_cursor;
+    uint8_t kind = 1;
+    char *at = ws_more(&ws_out, 11 + (size_t)message.len);
+    at = ws_put(at, &index, 4);
+    at = ws_put(at, &kind, 1);
+    at = ws_put(at, &code, 2);
+    at = ws_put(at, &message.len, 4);
+    if (message.len) ws_put(at, message.ptr, message.len);
+}
+
+static int ws_refuse(uint16_t code, ws_text message) {
+    ws_import_fail(code, message.ptr, message.len);
+    return -1;
+}
+
+static void ws_log(enum ws_level level, ws_text line) {
+    ws_import_log((int32_t)level, line.ptr, line.len);
+}
+static void ws_count(ws_text name, double by) { ws_import_metric(0, name.ptr, name.len, by); }
+static void ws_gauge(ws_text name, double value) { ws_import_metric(1, name.ptr, name.len, value); }
+static void ws_observe(ws_text name, double value) {
+    ws_import_metric(2, name.ptr, name.len, value);
+}
+static int64_t ws_now_ms(void) { return ws_import_now_ms(); }
+
+/* ---- exports -------------------------------------------------------------------------------- */
+
+WS_EXPORT(wstream_abi_v1) void wstream_abi_v1(void) {}
+
+WS_EXPORT(wstream_cursor) uint32_t wstream_cursor(void) { return (uint32_t)(uintptr_t)&ws_cursor; }
+
+WS_EXPORT(wstream_alloc) void *wstream_alloc(uint32_t len) {
+    if (len > ws_in.room) {
+        free(ws_in.ptr);
+        ws_in.ptr = malloc(len);
+        ws_in.room = ws_in.ptr ? len : 0;
+    }
+    return ws_in.ptr;
+}
+
+WS_EXPORT(wstream_init) int32_t wstream_init(const char *ptr, uint32_t len) {
+    int answer = ws_setup((ws_text){ptr, len});
+    ws_scratch_reset();
+    return answer;
+}
+
+WS_EXPORT(wstream_process) uint64_t wstream_process(const char *at, uint32_t len) {
+    (void)len;
+    uint16_t topic;
+    memcpy(&topic, at, 2);
+    ws_record record = {.topic = {at + 2, topic}};
+    at += 2 + topic;
+    record.partition = (int32_t)ws_u32(at);
+    uint32_t count = ws_u32(at + 4);
+    at += 8;
+    ws_out.len = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        ws_cursor = i;
+        ws_record_start = ws_out.len;
+        ws_failed = false;
+        memcpy(&record.offset, at, 8);
+        memcpy(&record.timestamp_ms, at + 8, 8);
+        at = ws_take(at + 16, &record.key);
+        at = ws_take(at, &record.value);
+        record.header_count = ws_u32(at);
+        record.headers.ptr = at += 4;
+        ws_text skipped;
+        for (uint32_t h = 0; h < record.header_count; h++) at = ws_take(ws_take(at, &skipped), &skipped);
+        record.headers.len = (uint32_t)(at - record.headers.ptr);
+        ws_transform(&record);
+        ws_scratch_reset();
+    }
+    return (uint64_t)(uintptr_t)ws_out.ptr << 32 | ws_out.len;
+}
+
+/* ---- reading JSON --------------------------------------------------------------------------- */
+
+enum { WS_DEPTH_MAX = 128 };
+
+/* Where a look at the text stands; `at` is NULL once it met what is no JSON. */
+typedef struct {
+    const char *at, *end;
+} ws_look;
+
+static inline void ws_space(ws_look *look) {
+    while (look->at < look->end && (*look->at == ' ' || *look->at == '\n' || *look->at == '\r' ||
+                                    *look->at == '\t'))
+        look->at++;
+}
+
+#ifdef __wasm_simd128__
+#include <wasm_simd128.h>
+/* Passes 16 bytes at a time what is neither a quote, a backslash nor a control character. */
+static inline const char *ws_plain(const char *at, const char *end) {
+    while (end - at >= 16) {
+        v128_t bytes = wasm_v128_load(at);
+        v128_t special = wasm_v128_or(
+            wasm_v128_or(wasm_i8x16_eq(bytes, wasm_i8x16_splat('"')),
+                         wasm_i8x16_eq(bytes, wasm_i8x16_splat('\\'))),
+            wasm_u8x16_lt(bytes, wasm_i8x16_splat(0x20)));
+        uint32_t mask = wasm_i8x16_bitmask(special);
+        if (mask) return at + __builtin_ctz(mask);
+        at += 16;
+    }
+    return at;
+}
+#else
+static inline const char *ws_plain(const char *at, const char *end) {
+    (void)end;
+    return at;
+}
+#endif
+
+static bool ws_hex4(const char *at, const char *end, uint32_t *unit) {
+    if (end - at < 4) return false;
+    *unit = 0;
+    for (int i = 0; i < 4; i++) {
+        char c = at[i];
+        uint32_t digit = c >= '0' && c <= '9'   ? (uint32_t)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10)
+                         : c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A' + 10)
+                                                : 16;
+        if (digit == 16) return false;
+        *unit = *unit * 16 + digit;
+    }
+    return true;
+}
+
+/* Passes a string that begins at a quote; `inner` is what stands between the quotes. True if it has
+ * escapes. */
+static inline bool ws_look_string(ws_look *look, ws_text *inner) {
+    const char *at = look->at + 1, *start = at;
+    bool escaped = false;
+    for (;; at++) {
+        at = ws_plain(at, look->end);
+        if (at >= look->end || (uint8_t)*at < 0x20) break;
+        if (*at == '"') {
+            *inner = (ws_text){start, (uint32_t)(at - start)};
+            look->at = at + 1;
+            return escaped;
+        }
+        if (*at != '\\') continue;
+        escaped = true;
+        if (++at >= look->end) break;
+        uint32_t unit;
+        if (*at == 'u' ? !ws_hex4(at + 1, look->end, &unit) : !memchr("\"\\/bfnrt", *at, 8)) break;
+    }
+    look->at = NULL;
+    return escaped;
+}
+
+static inline const char *ws_digits(const char *at, const char *end) {
+    while (at < end && *at >= '0' && *at <= '9') at++;
+    return at;
+}
+
+static void ws_look_number(ws_look *look) {
+    const char *at = look->at, *end = look->end;
+    if (at < end && *at == '-') at++;
+    const char *whole = at;
+    at = ws_digits(at, end);
+    bool good = at > whole && (*whole != '0' || at == whole + 1);
+    if (good && at < end && *at == '.') {
+        const char *fraction = ++at;
+        good = (at = ws_digits(at, end)) > fraction;
+    }
+    if (good && at < end && (*at == 'e' || *at == 'E')) {
+        at++;
+        if (at < end && (*at == '+' || *at == '-')) at++;
+        const char *exponent = at;
+        good = (at = ws_digits(at, end)) > exponent;
+    }
+    look->at = good ? at : NULL;
+}
+
+static inline void ws_look_word(ws_look *look, const char *word, size_t len) {
+    bool good = (size_t)(look->end - look->at) >= len && memcmp(look->at, word, len) == 0;
+    look->at = good ? look->at + len : NULL;
+}
+
+static void ws_look_value(ws_look *look, int depth);
+
+/* Passes the `:` and the value behind a field's name. */
+static inline void ws_look_member(ws_look *look, int depth, ws_text *value) {
+    ws_space(look);
+    if (look->at == look->end || *look->at != ':') {
+        look->at = NULL;
+        return;
+    }
+    look->at++;
+    ws_space(look);
+    const char *start = look->at;
+    ws_look_value(look, depth);
+    if (look->at) *value = (ws_text){start, (uint32_t)(look->at - start)};
+}
+
+/* Behind a member or an element: true if another follows; at the closing bracket it is passed. */
+static inline bool ws_look_next(ws_look *look, char close) {
+    ws_space(look);
+    if (look->at == look->end) {
+        look->at = NULL;
+    } else if (*look->at == ',') {
+        look->at++;
+        ws_space(look);
+        return true;
+    } else {
+        look->at = *look->at == close ? look->at + 1 : NULL;
+    }
+    return false;
+}
+
+/* Behind an opening bracket: true if something stands before the closing one. */
+static inline bool ws_look_first(ws_look *look, char close) {
+    look->at++;
+    ws_space(look);
+    if (look->at < look->end && *look->at == close) {
+        look->at++;
+        return false;
+    }
+    return true;
+}
+
+static void ws_look_list(ws_look *look, int depth) {
+    char open = *look->at, close = open == '{' ? '}' : ']';
+    bool more = ws_look_first(look, close);
+    while (more && look->at) {
+        ws_text skipped;
+        if (open == '[') {
+            ws_look_value(look, depth);
+        } else if (look->at < look->end && *look->at == '"') {
+            ws_look_string(look, &skipped);
+            if (look->at) ws_look_member(look, depth, &skipped);
+        } else {
+            look->at = NULL;
+        }
+        if (look->at) more = ws_look_next(look, close);
+    }
+}
+
+static void ws_look_value(ws_look *look, int depth) {
+    ws_text skipped;
+    if (look->at >= look->end || depth >= WS_DEPTH_MAX) {
+        look->at = NULL;
+        return;
+    }
+    switch (*look->at) {
+    case '"': ws_look_string(look, &skipped); return;
+    case '{':
+    case '[': ws_look_list(look, depth + 1); return;
+    case 't': ws_look_word(look, "true", 4); return;
+    case 'f': ws_look_word(look, "false", 5); return;
+    case 'n': ws_look_word(look, "null", 4); return;
+    default: ws_look_number(look);
+    }
+}
+
+/* Whether the bytes are UTF-8. */
+static bool ws_utf8(const uint8_t *at, const uint8_t *end) {
+    while (at < end) {
+#ifdef __wasm_simd128__
+        while (end - at >= 16 && !wasm_i8x16_bitmask(wasm_v128_load(at))) at += 16;
+        if (at == end) break;
+#endif
+        uint8_t first = *at++;
+        if (first < 0x80) continue;
+        int more = first >= 0xc2 && first < 0xe0 ? 1 : (first & 0xf0) == 0xe0 ? 2 : first >= 0xf0 && first < 0xf5 ? 3 : 0;
+        if (!more || end - at < more) return false;
+        uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+        uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+        if (*at < low || *at > high) return false;
+        for (int i = 1; i < more; i++)
+            if ((at[i] & 0xc0) != 0x80) return false;
+        at += more;
+    }
+    return true;
+}
+
+static inline void ws_field_add(ws_object *object, ws_field field) {
+    if (object->count == object->room) {
+        uint32_t room = object->room ? object->room * 2 : 32;
+        ws_field *fields = ws_scratch(room * sizeof(ws_field));
+        if (object->count) memcpy(fields, object->fields, object->count * sizeof(ws_field));
+        object->fields = fields;
+        object->room = room;
+    }
+    object->fields[object->count++] = field;
+}
+
+static bool ws_parse(ws_text value, ws_object *object) {
+    *object = (ws_object){.source = value};
+    ws_look look = {value.ptr, value.ptr + value.len};
+    if (!value.ptr || !ws_utf8((const uint8_t *)look.at, (const uint8_t *)look.end)) return false;
+    ws_space(&look);
+    if (look.at == look.end || *look.at != '{') return false;
+    bool more = ws_look_first(&look, '}');
+    while (more) {
+        ws_field field = {.touched = false};
+        if (look.at == look.end || *look.at != '"') return false;
+        field.escaped = ws_look_string(&look, &field.name);
+        if (look.at) ws_look_member(&look, 1, &field.value);
+        if (!look.at) return false;
+        ws_field_add(object, field);
+        more = ws_look_next(&look, '}');
+        if (!look.at) return false;
+    }
+    ws_space(&look);
+    return look.at == look.end;
+}
+
+/* ---- strings of JSON ------------------------------------------------------------------------ */
+
+static char *ws_put_utf8(char *at, uint32_t c) {
+    if (c < 0x80) {
+        *at++ = (char)c;
+    } else if (c < 0x800) {
+        *at++ = (char)(0xc0 | c >> 6);
+        *at++ = (char)(0x80 | (c & 63));
+    } else if (c < 0x10000) {
+        *at++ = (char)(0xe0 | c >> 12);
+        *at++ = (char)(0x80 | (c >> 6 & 63));
+        *at++ = (char)(0x80 | (c & 63));
+    } else {
+        *at++ = (char)(0xf0 | c >> 18);
+        *at++ = (char)(0x80 | (c >> 12 & 63));
+        *at++ = (char)(0x80 | (c >> 6 & 63));
+        *at++ = (char)(0x80 | (c & 63));
+    }
+    return at;
+}
+
+/* What stands between quotes as text; half a surrogate pair becomes U+FFFD. */
+static ws_text ws_unescape(ws_text inner) {
+    if (!inner.len || !memchr(inner.ptr, '\\', inner.len)) return inner;
+    const char *from = inner.ptr, *end = from + inner.len;
+    char *text = ws_scratch(inner.len), *to = text; /* escapes are longer than what they mean */
+    while (from < end) {
+        if (*from != '\\') {
+            *to++ = *from++;
+            continue;
+        }
+        char c = from[1];
+        from += 2;
+        uint32_t unit, low;
+        switch (c) {
+        case 'b': *to++ = '\b'; break;
+        case 'f': *to++ = '\f'; break;
+        case 'n': *to++ = '\n'; break;
+        case 'r': *to++ = '\r'; break;
+        case 't': *to++ = '\t'; break;
+        case 'u':
+            ws_hex4(from, end, &unit);
+            from += 4;
+            if (unit >= 0xd800 && unit < 0xdc00 && end - from >= 6 && from[0] == '\\' &&
+                from[1] == 'u' && ws_hex4(from + 2, end, &low) && low >= 0xdc00 && low < 0xe000) {
+                unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                from += 6;
+            } else if (unit >= 0xd800 && unit < 0xe000) {
+                unit = 0xfffd;
+            }
+            to = ws_put_utf8(to, unit);
+            break;
+        default: *to++ = c;
+        }
+    }
+    return (ws_text){text, (uint32_t)(to - text)};
+}
+
+static inline bool ws_named(const ws_field *field, ws_text name) {
+    if (!field->value.ptr) return false;
+    if (field->escaped) return ws_same(ws_unescape(field->name), name);
+    return field->name.len == name.len && memcmp(field->name.ptr, name.ptr, name.len) == 0;
+}
+
+static ws_text ws_get(const ws_object *object, const char *name) {
+    ws_text wanted = ws_cstr(name);
+    for (uint32_t i = object->count; i-- > 0;)
+        if (ws_named(&object->fields[i], wanted)) return object->fields[i].value;
+    return WS_NULL;
+}
+
+static bool ws_remove(ws_object *object, const char *name) {
+    ws_text wanted = ws_cstr(name);
+    bool found = false;
+    for (uint32_t i = 0; i < object->count; i++) {
+        if (!ws_named(&object->fields[i], wanted)) continue;
+        object->fields[i].value = WS_NULL;
+        found = object->edited = true;
+    }
+    return found;
+}
+
+static ws_text ws_quote(ws_text text) {
+    static const char hex[] = "0123456789abcdef";
+    char *all = ws_scratch(2 + (size_t)text.len * 6), *to = all;
+    *to++ = '"';
+    for (uint32_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c == '"' || c == '\\') {
+            *to++ = '\\';
+            *to++ = c;
+        } else if ((uint8_t)c < 0x20) {
+            const char *known = memchr("\bb\ff\nn\rr\tt", c, 10);
+            *to++ = '\\';
+            if (known) {
+                *to++ = known[1];
+            } else {
+                memcpy(to, "u00", 3);
+                to[3] = hex[(uint8_t)c >> 4];
+                to[4] = hex[c & 15];
+                to += 5;
+            }
+        } else {
+            *to++ = c;
+        }
+    }
+    *to++ = '"';
+    return (ws_text){all, (uint32_t)(to - all)};
+}
+
+static void ws_call(ws_field *field, ws_text name) {
+    ws_text quoted = ws_quote(name);
+    field->name = (ws_text){quoted.ptr + 1, quoted.len - 2};
+    field->escaped = field->name.len != name.len;
+    field->touched = true;
+}
+
+static bool ws_rename(ws_object *object, const char *from, const char *to) {
+    ws_text wanted = ws_cstr(from);
+    uint32_t first = 0;
+    while (first < object->count && !ws_named(&object->fields[first], wanted)) first++;
+    if (first == object->count) return false;
+    if (strcmp(from, to) == 0) return true;
+    ws_remove(object, to);
+    for (uint32_t i = first; i < object->count; i++)
+        if (ws_named(&object->fields[i], wanted)) ws_call(&object->fields[i], ws_cstr(to));
+    return object->edited = true;
+}
+
+static void ws_set(ws_object *object, const char *name, ws_text raw) {
+    ws_text wanted = ws_cstr(name);
+    bool found = false;
+    object->edited = true;
+    for (uint32_t i = 0; i < object->count; i++) {
+        if (!ws_named(&object->fields[i], wanted)) continue;
+        object->fields[i].value = raw;
+        object->fields[i].touched = found = true;
+    }
+    if (found) return;
+    ws_field field = {.value = raw};
+    ws_call(&field, wanted);
+    ws_field_add(object, field);
+}
+
+static ws_text ws_write(const ws_object *object) {
+    if (!object->edited) return object->source;
+    size_t len = 2;
+    for (uint32_t i = 0; i < object->count; i++)
+        len += 4 + (size_t)object->fields[i].name.len + object->fields[i].value.len;
+    len += object->source.len; /* runs may have white space between their fields */
+    char *all = ws_scratch(len), *at = all;
+    *at++ = '{';
+    for (uint32_t i = 0; i < object->count; i++) {
+        const ws_field *field = &object->fields[i];
+        if (!field->value.ptr) continue;
+        if (at > all + 1) *at++ = ',';
+        const char *from = field->name.ptr - 1;
+        if (field->touched) {
+            *at++ = '"';
+            at = ws_put(at, field->name.ptr, field->name.len);
+            *at++ = '"';
+            *at++ = ':';
+            from = field->value.ptr;
+        } else {
+            /* A run of fields that nobody touched is one copy. */
+            while (i + 1 < object->count && field[1].value.ptr && !field[1].touched) field++, i++;
+        }
+        at = ws_put(at, from, (size_t)(field->value.ptr + field->value.len - from));
+    }
+    *at++ = '}';
+    return (ws_text){all, (uint32_t)(at - all)};
+}
+
+/* ---- values --------------------------------------------------------------------------------- */
+
+static ws_text ws_string(ws_text raw) {
+    if (raw.len < 2 || *raw.ptr != '"') return WS_NULL;
+    return ws_unescape((ws_text){raw.ptr + 1, raw.len - 2});
+}
+
+static bool ws_is(ws_text raw, const char *string) { return ws_same(ws_string(raw), ws_cstr(string)); }
+
+static ws_text ws_integer(int64_t number) {
+    char *end = (char *)ws_scratch(24) + 24, *at = end;
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    do *--at = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (number < 0) *--at = '-';
+    return (ws_text){at, (uint32_t)(end - at)};
+}
+
+static bool ws_number(ws_text raw, double *number) {
+    ws_look look = {raw.ptr, raw.ptr + raw.len};
+    if (!raw.len || (*raw.ptr != '-' && (*raw.ptr < '0' || *raw.ptr > '9'))) return false;
+    ws_look_number(&look);
+    if (look.at != look.end) return false;
+    char *text = ws_scratch(raw.len + 1);
+    memcpy(text, raw.ptr, raw.len);
+    text[raw.len] = 0;
+    *number = strtod(text, NULL);
+    return true;
+}
+
+static bool ws_element(ws_text array, uint32_t *at, ws_text *element) {
+    if (array.len < 2 || *array.ptr != '[') return false;
+    ws_look look = {array.ptr + (*at ? *at : 1), array.ptr + array.len};
+    ws_space(&look);
+    if (look.at < look.end && *at && *look.at == ',') look.at++;
+    ws_space(&look);
+    if (look.at >= look.end || *look.at == ']') return false;
+    const char *start = look.at;
+    ws_look_value(&look, 1);
+    if (!look.at) return false;
+    *element = (ws_text){start, (uint32_t)(look.at - start)};
+    *at = (uint32_t)(look.at - array.ptr);
+    return true;
+}
+
+#endif

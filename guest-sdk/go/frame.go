@@ -1,0 +1,105 @@
+package wstream
+
+import "unsafe"
+
+// Outputs takes what becomes of the record in work.
+type Outputs struct {
+	frame []byte
+	index uint32
+	start int
+}
+
+// process works on one input frame, which the host wrote: its lengths are right. `begin` is told
+// each record's index before it is worked on.
+func (o *Outputs) process(frame []byte, record *Record, begin func(index uint32)) {
+	topic, at := int(frame[0])|int(frame[1])<<8, frame[2:]
+	record.Topic, at = unsafe.String(unsafe.SliceData(at), topic), at[topic:]
+	record.Partition = int32(u32(at))
+	count := u32(at[4:])
+	at = at[8:]
+	o.frame = o.frame[:0]
+	for o.index = 0; o.index < count; o.index++ {
+		begin(o.index)
+		o.start = len(o.frame)
+		record.Offset, record.TimestampMS = int64(u64(at)), int64(u64(at[8:]))
+		record.Key, at = take(at[16:])
+		record.Value, at = take(at)
+		record.headerCount, at = u32(at), at[4:]
+		headers := at
+		for n := record.headerCount; n > 0; n-- {
+			_, at = take(at)
+			_, at = take(at)
+		}
+		record.headers = headers[:len(headers)-len(at)]
+		if failure := failureOf(registered(record, o)); failure != nil {
+			o.fail(failure)
+		}
+	}
+}
+
+// Send sends a record on.
+func (o *Outputs) Send(output Output) {
+	frame := o.head(0)
+	frame = append(frame, byte(output.Number), byte(output.Number>>8))
+	frame = append32(frame, uint32(output.Partition))
+	frame = append64(frame, uint64(output.TimestampMS))
+	frame = appendBytes(frame, output.Key)
+	frame = appendBytes(frame, output.Value)
+	count := uint32(len(output.Headers))
+	if output.from != nil {
+		frame = append32(frame, count+output.from.headerCount)
+		frame = append(frame, output.from.headers...)
+	} else {
+		frame = append32(frame, count)
+	}
+	for _, header := range output.Headers {
+		frame = append32(frame, uint32(len(header.Name)))
+		frame = append(frame, header.Name...)
+		frame = appendBytes(frame, header.Value)
+	}
+	o.frame = frame
+}
+
+func (o *Outputs) head(kind byte) []byte {
+	return append(append32(o.frame, o.index), kind)
+}
+
+func (o *Outputs) fail(failure *Failure) {
+	o.frame = o.frame[:o.start]
+	frame := append(o.head(1), byte(failure.Code), byte(failure.Code>>8))
+	frame = append32(frame, uint32(len(failure.Message)))
+	o.frame = append(frame, failure.Message...)
+}
+
+// take is a length and its bytes: nil for a length below 0.
+func take(at []byte) (Bytes, []byte) {
+	n := int32(u32(at))
+	at = at[4:]
+	if n < 0 {
+		return nil, at
+	}
+	return at[:n:n], at[n:]
+}
+
+func u32(b []byte) uint32 {
+	_ = b[3]
+	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
+}
+
+func u64(b []byte) uint64 { return uint64(u32(b)) | uint64(u32(b[4:]))<<32 }
+
+func append32(b []byte, v uint32) []byte {
+	return append(b, byte(v), byte(v>>8), byte(v>>16), byte(v>>24))
+}
+
+func append64(b []byte, v uint64) []byte { return append32(append32(b, uint32(v)), uint32(v>>32)) }
+
+func appendBytes(b []byte, bytes Bytes) []byte {
+	if bytes == nil {
+		return append32(b, nullLength)
+	}
+	return append(append32(b, uint32(len(bytes))), bytes...)
+}
+
+// The length of null.
+const nullLength = ^uint32(0)

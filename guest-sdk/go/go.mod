@@ -1,0 +1,3 @@
+module wstream
+
+go 1.24

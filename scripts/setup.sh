@@ -39,6 +39,7 @@ at_least 1.95 "$version" || fail "rustc 1.95 or newer is needed, this is $versio
 
 if [ "$want" = test ]; then
   debian git git
+  python3 -c 'import ensurepip' 2>/dev/null || debian ensurepip python3-venv
   debian chromium chromium
   debian npm nodejs npm
   # The page's modules are plain .js files, which node reads as such from 20.19 on; scripts/test.sh

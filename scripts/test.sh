@@ -37,7 +37,7 @@ finish() {
 }
 
 step "what the tests need"
-if ! bash scripts/setup.sh test || ! bash scripts/guests.sh; then
+if ! bash scripts/setup.sh test || ! bash scripts/guests.sh || ! bash scripts/languages.sh; then
   failed=$((failed + 1))
   finish
 fi

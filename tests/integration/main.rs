@@ -15,6 +15,7 @@ mod examples;
 mod hostile_guests;
 mod hostile_rows;
 mod kill;
+mod languages;
 mod netflix;
 mod operations;
 mod page;

@@ -10,6 +10,8 @@ use serde_json::Value;
 use wstream_guest_package::{Manifest, package};
 use wstream_transform::inspect;
 
+use super::compilers::{self, unfinished};
+use super::language::Language;
 use super::{read, toolchain};
 use crate::cli::output::{Output, bytes, to_stderr};
 
@@ -24,7 +26,7 @@ The module goes to dist/NAME.wasm in the folder; of the project's own transforms
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct BuildArgs {
-    /// The folder with Cargo.toml and transform.toml.
+    /// The folder with transform.toml.
     #[arg(default_value = ".")]
     folder: PathBuf,
     /// Where the module goes.
@@ -46,9 +48,12 @@ pub(super) fn execute(args: &BuildArgs, output: &mut Output) -> anyhow::Result<(
     let manifest = Manifest::parse(&text).with_context(|| file.display().to_string())?;
     let compiled = match &args.module {
         Some(module) => module.clone(),
-        None => compile(&args.folder)?,
+        None => compile(&args.folder, &manifest.name)?,
     };
     let module = package(&read(&compiled)?, &manifest)?;
+    if compiled == unfinished(&args.folder.join("dist"), &manifest.name) {
+        std::fs::remove_file(&compiled)?;
+    }
     inspect(&module).with_context(|| compiled.display().to_string())?;
     let out = args
         .out
@@ -72,14 +77,20 @@ fn dist(folder: &Path) -> PathBuf {
     )
 }
 
-/// Compiles the package in a folder; its errors go to standard error as cargo shows them.
-fn compile(folder: &Path) -> anyhow::Result<PathBuf> {
-    if !folder.join("Cargo.toml").exists() {
-        bail!(
-            "there is no {}: for another language compile the module yourself and name it with --module",
-            folder.join("Cargo.toml").display()
-        );
+/// Compiles the transform in a folder; its compiler's errors go to standard error.
+fn compile(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let language = Language::of(folder)?;
+    if language == Language::Rust {
+        return compile_rust(folder);
     }
+    let dist = folder.join("dist");
+    std::fs::create_dir_all(&dist).with_context(|| format!("cannot create {}", dist.display()))?;
+    let out = unfinished(&dist, name);
+    compilers::compile(language, folder, &std::path::absolute(&out)?)?;
+    Ok(out)
+}
+
+fn compile_rust(folder: &Path) -> anyhow::Result<PathBuf> {
     let mut cargo = toolchain::cargo(folder)?;
     let mut child = cargo
         .stdout(Stdio::piped())

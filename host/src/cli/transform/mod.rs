@@ -2,6 +2,8 @@
 
 mod build;
 mod cases;
+mod compilers;
+mod language;
 mod new;
 mod show;
 mod test;
@@ -37,7 +39,7 @@ pub(super) struct TransformArgs {
 
 #[derive(Debug, Subcommand)]
 enum TransformCommand {
-    /// Make a new transform in Rust: one page, with its cases.
+    /// Make a new transform, in Rust or another language: one page, with its cases.
     New(new::NewArgs),
     /// Compile a transform to a module that says what it is.
     Build(build::BuildArgs),

@@ -1,28 +1,26 @@
-//! `wstream transform new`: a transform in Rust that compiles and passes its cases at once.
+//! `wstream transform new`: a transform that compiles and passes its cases at once.
 //!
-//! Inside the project's `transforms` folder it becomes a member of the workspace; anywhere else it
-//! carries a copy of the SDK, so that it needs nothing but Rust.
+//! It carries a copy of its language's SDK, so that it needs nothing but the language's compiler.
+//! In Rust, inside the project's `transforms` folder, it becomes a member of the workspace instead.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use rust_embed::RustEmbed;
 
+use super::language::Language;
 use crate::cli::output::Output;
 
 const NAME_BYTES_MAX: usize = 64;
 const MANIFEST: &str = include_str!("template/transform.toml.in");
-const CODE: &str = include_str!("template/lib.rs.in");
 const CASES: &str = include_str!("template/cases.jsonl.in");
-const PACKAGE: &str = include_str!("template/Cargo.toml.in");
-const PACKAGE_IN_PROJECT: &str = include_str!("template/Cargo.project.toml.in");
-const SDK_PACKAGE: &str = include_str!("template/Cargo.sdk.toml.in");
+const PACKAGE_IN_PROJECT: &str = include_str!("template/rust/Cargo.project.toml.in");
 
 const EXAMPLES: &str = "\
 Examples:
   wstream transform new shout
   cd shout && cargo test && wstream transform build
+  wstream transform new shout --lang go
   wstream transform test dist/shout.wasm --cases cases.jsonl";
 
 #[derive(Debug, Args)]
@@ -33,12 +31,10 @@ pub(super) struct NewArgs {
     /// Where it goes [default: ./NAME].
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
+    /// The language it is written in.
+    #[arg(long = "lang", value_name = "LANGUAGE", default_value = "rust")]
+    language: Language,
 }
-
-/// The SDK as it was when this program was built.
-#[derive(RustEmbed)]
-#[folder = "../guest-sdk/rust/src"]
-struct Sdk;
 
 pub(super) fn execute(args: &NewArgs, output: &mut Output) -> anyhow::Result<()> {
     let name = &args.name;
@@ -50,7 +46,8 @@ pub(super) fn execute(args: &NewArgs, output: &mut Output) -> anyhow::Result<()>
             folder.display()
         );
     }
-    for (path, text) in files(name, project_around(&folder).is_some()) {
+    let in_project = args.language == Language::Rust && project_around(&folder).is_some();
+    for (path, text) in files(name, args.language, in_project) {
         let path = folder.join(path);
         let named = || format!("cannot write {}", path.display());
         if let Some(parent) = path.parent() {
@@ -59,18 +56,16 @@ pub(super) fn execute(args: &NewArgs, output: &mut Output) -> anyhow::Result<()>
         std::fs::write(&path, text).with_context(named)?;
     }
     let shown = folder.display();
-    output.line(&format!(
-        "{shown}/src/lib.rs      the transform: a function from a record to outputs"
-    ))?;
-    output.line(&format!(
-        "{shown}/cases.jsonl     what goes in and what comes out"
-    ))?;
-    output.line(&format!(
-        "{shown}/transform.toml  name, version, outputs and configuration"
-    ))?;
-    Ok(output.line(&format!(
-        "next: cd {shown} && cargo test && wstream transform build"
-    ))?)
+    let (code, first) = args.language.start();
+    let rows = [
+        (code, "the transform: a function from a record to outputs"),
+        ("cases.jsonl", "what goes in and what comes out"),
+        ("transform.toml", "name, version, outputs and configuration"),
+    ];
+    for (file, what) in rows {
+        output.line(&format!("{shown}/{file:<15} {what}"))?;
+    }
+    Ok(output.line(&format!("next: cd {shown} && {first}"))?)
 }
 
 fn check_name(name: &str) -> anyhow::Result<()> {
@@ -94,7 +89,7 @@ pub(super) fn project_around(folder: &Path) -> Option<PathBuf> {
 }
 
 /// Every file by its path.
-fn files(name: &str, in_project: bool) -> Vec<(String, Vec<u8>)> {
+fn files(name: &str, language: Language, in_project: bool) -> Vec<(String, Vec<u8>)> {
     let type_name: String = name
         .split('-')
         .flat_map(|word| {
@@ -107,30 +102,27 @@ fn files(name: &str, in_project: bool) -> Vec<(String, Vec<u8>)> {
     let filled = |text: &str| {
         text.replace("{name}", name)
             .replace("{Name}", &type_name)
+            .replace("{version}", env!("CARGO_PKG_VERSION"))
             .into_bytes()
     };
     let mut files = vec![
-        ("src/lib.rs".to_owned(), filled(CODE)),
         ("cases.jsonl".to_owned(), filled(CASES)),
         ("transform.toml".to_owned(), filled(MANIFEST)),
     ];
     if in_project {
-        files.push(("Cargo.toml".to_owned(), filled(PACKAGE_IN_PROJECT)));
+        let code = language.templates().iter().take(1);
+        let package = [("Cargo.toml", PACKAGE_IN_PROJECT)];
+        files.extend(
+            code.chain(&package)
+                .map(|(path, text)| ((*path).to_owned(), filled(text))),
+        );
         return files;
     }
-    files.push(("Cargo.toml".to_owned(), filled(PACKAGE)));
-    files.push((".gitignore".to_owned(), b"/target\n/dist\n".to_vec()));
-    files.push((
-        "wstream-guest/Cargo.toml".to_owned(),
-        SDK_PACKAGE
-            .replace("{version}", env!("CARGO_PKG_VERSION"))
-            .into_bytes(),
-    ));
-    for path in Sdk::iter() {
-        if let Some(file) = Sdk::get(&path) {
-            files.push((format!("wstream-guest/src/{path}"), file.data.into_owned()));
-        }
+    for (path, text) in language.templates() {
+        files.push(((*path).to_owned(), filled(text)));
     }
+    files.push((".gitignore".to_owned(), language.ignored().into()));
+    files.extend(language.sdk());
     files
 }
 
@@ -141,7 +133,7 @@ mod tests {
     #[test]
     fn a_transform_of_its_own_carries_the_sdk_and_one_of_the_project_does_not() {
         let paths = |in_project| -> Vec<String> {
-            files("my-shout", in_project)
+            files("my-shout", Language::Rust, in_project)
                 .into_iter()
                 .map(|(path, _)| path)
                 .collect()
@@ -149,9 +141,10 @@ mod tests {
         assert!(paths(false).contains(&"wstream-guest/src/lib.rs".to_owned()));
         assert_eq!(
             paths(true),
-            ["src/lib.rs", "cases.jsonl", "transform.toml", "Cargo.toml"]
+            ["cases.jsonl", "transform.toml", "src/lib.rs", "Cargo.toml"]
         );
-        let code = String::from_utf8(files("my-shout", true).swap_remove(0).1).unwrap();
+        let code = String::from_utf8(files("my-shout", Language::Rust, true).swap_remove(2).1);
+        let code = code.unwrap();
         assert!(code.contains("export!(MyShout);"), "{code}");
     }
 
@@ -178,8 +171,12 @@ mod tests {
                 .collect()
         };
         let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk/rust/Cargo.toml");
+        let copied = Language::Rust.templates().iter();
+        let copied = copied
+            .clone()
+            .find(|(path, _)| *path == "wstream-guest/Cargo.toml");
         assert_eq!(
-            names(SDK_PACKAGE),
+            names(copied.unwrap().1),
             names(&std::fs::read_to_string(project).unwrap())
         );
     }

@@ -1,0 +1,126 @@
+//! Transforms in every language: a new one is made, built and tested as a user does it, and the
+//! four samples pass the cases that they pass in every language.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::harness::{Output, project, skipped, wstream};
+
+/// A language, the files of its samples, and what its SDK is called in a folder.
+struct Language {
+    name: &'static str,
+    /// The sample's file from `guest-sdk`, and its name in a folder of its own.
+    sample: fn(&str) -> (String, &'static str),
+}
+
+const SAMPLES: [&str; 4] = ["identity", "project", "split", "strict"];
+
+fn cache() -> PathBuf {
+    std::env::var_os("WSTREAM_CACHE").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/wstream"),
+        PathBuf::from,
+    )
+}
+
+/// A command with the compilers that `scripts/languages.sh` installs.
+fn with_compilers(command: &mut Command) -> &mut Command {
+    let zig = cache().join("zig/bin/python");
+    let asc = cache().join("asc/node_modules/.bin/asc");
+    if zig.exists() {
+        command.env("WSTREAM_ZIG", format!("{} -m ziglang", zig.display()));
+    }
+    if asc.exists() {
+        command.env("WSTREAM_ASC", asc);
+    }
+    command
+}
+
+/// Builds the transform in a folder; `None`, said aloud, where its compiler is not there.
+fn build(language: &str, folder: &Path) -> Option<PathBuf> {
+    let mut command = wstream(["transform", "build"]);
+    let output = Output::of(with_compilers(command.arg(folder)));
+    if output.stderr.contains("there is no ") && output.stderr.contains("hint: ") {
+        skipped(&format!("{language}: {}", output.stderr.trim()));
+        return None;
+    }
+    assert_eq!(output.code, 0, "{language}: {}", output.stderr);
+    let modules = std::fs::read_dir(folder.join("dist")).unwrap();
+    let modules: Vec<_> = modules.map(|module| module.unwrap().path()).collect();
+    assert_eq!(modules.len(), 1, "{modules:?}");
+    modules.into_iter().next()
+}
+
+#[track_caller]
+fn passes(module: &Path, cases: &Path) {
+    let mut command = wstream(["transform", "test"]);
+    let output = Output::of(command.arg(module).arg("--cases").arg(cases));
+    let (out, err) = (&output.stdout, &output.stderr);
+    assert_eq!(output.code, 0, "{}: {out}{err}", module.display());
+}
+
+fn check(language: &Language) {
+    let dir = tempfile::tempdir().unwrap();
+    let made = dir.path().join("shout");
+    let mut command = wstream([
+        "transform",
+        "new",
+        "shout",
+        "--lang",
+        language.name,
+        "--folder",
+    ]);
+    let output = Output::of(command.arg(&made));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let Some(module) = build(language.name, &made) else {
+        return;
+    };
+    passes(&module, &made.join("cases.jsonl"));
+
+    // A sample takes the place of the new transform's code, beside the same copy of the SDK.
+    let samples = project().join("guest-sdk/samples");
+    for sample in SAMPLES {
+        let (from, to) = (language.sample)(sample);
+        let code = std::fs::read_to_string(project().join("guest-sdk").join(from)).unwrap();
+        let code = code
+            .replace("../wstream.h", "wstream.h")
+            .replace("../assembly/", "./wstream/");
+        std::fs::write(made.join(to), code).unwrap();
+        let description = samples.join(format!("{sample}.toml"));
+        std::fs::copy(description, made.join("transform.toml")).unwrap();
+        std::fs::remove_dir_all(made.join("dist")).unwrap();
+        let module = build(language.name, &made).unwrap();
+        passes(&module, &samples.join(format!("{sample}.cases.jsonl")));
+    }
+}
+
+#[test]
+fn go() {
+    check(&Language {
+        name: "go",
+        sample: |name| (format!("go/samples/{name}/main.go"), "main.go"),
+    });
+}
+
+#[test]
+fn assemblyscript() {
+    check(&Language {
+        name: "assemblyscript",
+        sample: |name| (format!("assemblyscript/samples/{name}.ts"), "transform.ts"),
+    });
+}
+
+#[test]
+fn c() {
+    check(&Language {
+        name: "c",
+        sample: |name| (format!("c/samples/{name}.c"), "transform.c"),
+    });
+}
+
+#[test]
+fn zig() {
+    check(&Language {
+        name: "zig",
+        sample: |name| (format!("zig/samples/{name}.zig"), "transform.zig"),
+    });
+}

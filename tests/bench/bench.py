@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,8 +17,8 @@ import urllib.request
 from pathlib import Path
 
 import generate
-import opensearch
-from measure import ROOT, as_dict, binary, cpu_of, median, memory_mb, report, run, spread
+import index as documents
+from measure import ROOT, as_dict, binary, free_port, median, memory_mb, report, run, spread
 
 SHARED = Path(os.environ.get("WSTREAM_SHARED", ROOT.parent / "shared"))
 
@@ -63,24 +62,7 @@ def transform(args):
 
 def index(args):
     """4. Documents to searchable, beside OpenSearch."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = generate.http_log(Path(scratch) / "http.jsonl", args.documents)
-        size = path.stat().st_size
-        ours, theirs = [], []
-        peer = None if args.no_peer else opensearch.Node(Path(scratch) / "opensearch")
-        try:
-            if peer:
-                peer.load(path, "warm-up")
-            for _ in range(args.runs):
-                ours.append(json.loads(run([binary(), "bench", "search", "--input", path, "--json"]).stdout))
-                if peer:
-                    theirs.append(peer.load(path, f"run-{len(theirs)}"))
-            queries = peer.queries(f"run-{len(theirs) - 1}") if peer else {}
-        finally:
-            if peer:
-                peer.stop()
-        rows = {"documents": args.documents, "bytes": size, "wstream": ours, "opensearch": theirs, "opensearch queries": queries}
-    report("index", rows, args.out)
+    documents.measure(args, SHARED)
 
 
 JOB = """
@@ -204,12 +186,6 @@ def build(args):
     report("build", rows, args.out)
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def free_ports():
     return ["--http", "127.0.0.1:0", "--search", "127.0.0.1:0"]
 
@@ -222,6 +198,7 @@ def main():
     parser.add_argument("names", nargs="*", help="which; all without one")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--documents", type=int, default=1_000_000)
+    parser.add_argument("--rate", type=int, default=20_000, help="documents/s while delays are taken")
     parser.add_argument("--lines", type=int, default=2_000_000)
     parser.add_argument("--gib", type=int, default=5, help="records of the loaded data directory")
     parser.add_argument("--no-peer", action="store_true", help="without OpenSearch")

@@ -7,6 +7,7 @@ everything the process did. Load that runs beside shows in wall time; trust CPU 
 import json
 import os
 import platform
+import socket
 import statistics
 import subprocess
 import time
@@ -70,6 +71,13 @@ def memory_mb(pid: int, field="VmRSS") -> float:
         if line.startswith(field + ":"):
             return int(line.split()[1]) / 1024
     return 0.0
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 def median(values) -> float:

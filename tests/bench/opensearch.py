@@ -2,14 +2,13 @@
 
 import http.client
 import json
-import socket
 import statistics
 import subprocess
 import threading
 import time
 from pathlib import Path
 
-from measure import ROOT, cpu_of
+from measure import ROOT, cpu_of, free_port
 
 SCRIPT = ROOT / "tests/peers/opensearch.sh"
 BULK = 5_000
@@ -32,9 +31,7 @@ class Node:
     """One server of its own, stopped by `stop`."""
 
     def __init__(self, folder: Path):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port()
         self.folder = folder
         subprocess.run([SCRIPT, "install"], check=True, stdout=subprocess.DEVNULL)
         subprocess.run([SCRIPT, "start", folder, str(self.port)], check=True, stdout=subprocess.DEVNULL)
@@ -55,9 +52,9 @@ class Node:
             raise SystemExit(f"{method} {path}: {answer.status} {data[:500]}")
         return json.loads(data)
 
-    def load(self, path: Path, index: str) -> dict:
+    def load(self, path: Path, index: str, mapping: dict) -> dict:
         """Loads the lines with ids by `create`; until a search sees them all."""
-        self.call("PUT", f"/{index}", MAPPING)
+        self.call("PUT", f"/{index}", mapping)
         lines = path.read_bytes().splitlines()
         bodies = []
         for at in range(0, len(lines), BULK):

@@ -60,7 +60,7 @@ pub struct LogBenchOptions {
     #[arg(long, value_enum)]
     pub baseline: Option<Baseline>,
     /// A directory on the device to measure; a new one in it is used and removed.
-    #[arg(long, default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value_os_t = super::scratch_parent())]
     pub dir: PathBuf,
     /// Fill the topic `bench` of a node's data directory, in one round, and keep it.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["dir", "rounds", "baseline"])]

@@ -48,7 +48,7 @@ pub struct PipelineBenchOptions {
     #[arg(long, default_value_t = 1)]
     pub partitions: i32,
     /// A directory on the device to measure; a new one in it is used and removed.
-    #[arg(long, default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value_os_t = super::scratch_parent())]
     pub dir: PathBuf,
 }
 

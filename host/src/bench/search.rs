@@ -45,7 +45,7 @@ pub struct SearchBenchOptions {
     #[arg(long, default_value_t = 200)]
     pub searches: usize,
     /// A directory on the device to measure; a new one in it is used and removed.
-    #[arg(long, default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value_os_t = super::scratch_parent())]
     pub dir: PathBuf,
 }
 
@@ -102,7 +102,7 @@ pub async fn run(options: SearchBenchOptions) -> anyhow::Result<SearchBenchRepor
     let search = Search::open(scratch.path(), SearchConfig::default(), clock.clone())?;
     let mut report = index(&search, &clock, lines).await?;
     if options.searches > 0 {
-        report.searches = measure_searches(&search, &clock, &options).await?;
+        report.searches = measure_searches(&search, &clock, options.searches).await?;
     }
     search.close().await;
     Ok(report)
@@ -217,17 +217,19 @@ fn kinds() -> [(&'static str, Value, Value); 6] {
 async fn measure_searches(
     search: &Search,
     clock: &Clock,
-    options: &SearchBenchOptions,
+    searches: usize,
 ) -> anyhow::Result<Vec<SearchTiming>> {
-    let documents = i64::try_from(options.documents)?;
+    let (first, last) = times(search).await?;
     let mut timings = Vec::new();
     for (name, query, mut body) in kinds() {
         let mut took: Vec<Duration> = Vec::new();
-        for round in 0..WARM_UP + options.searches {
-            let step = i64::try_from(round)?;
+        for round in 0..WARM_UP + searches {
+            // A thousandth less at either end each time: no two searches are the same.
+            let step = (last - first) / 1_000 * i64::try_from(round)? / 4;
             let range = json!({"range": {"@timestamp": {
-                "gte": FIRST_MILLIS + step * 37_001,
-                "lt": FIRST_MILLIS + documents * STEP_MILLIS - step * 31_001,
+                "gte": first + step,
+                "lt": last - step,
+                "format": "epoch_millis",
             }}});
             body["query"] = match query.as_object() {
                 None => json!({"match_all": {}}),
@@ -252,6 +254,18 @@ async fn measure_searches(
         });
     }
     Ok(timings)
+}
+
+/// The times of the first and the last document.
+async fn times(search: &Search) -> anyhow::Result<(i64, i64)> {
+    let times = json!({"stats": {"field": "@timestamp"}});
+    let body = json!({"size": 0, "aggs": {"times": times}});
+    let answer = search.search(INDEX, &body).await?;
+    let millis = |end: &str| answer["aggregations"]["times"][end].as_f64();
+    let ends = millis("min").zip(millis("max"));
+    let (first, last) = ends.context("no document was indexed")?;
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds are whole")]
+    Ok((first as i64, last as i64))
 }
 
 /// Makes log lines of a web server from a seed.

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::Output;
 use crate::bench::{log, pipeline, search, transform};
@@ -13,6 +14,7 @@ Examples:
   wstream bench log --baseline file                 the log beside a plain file
   wstream bench log --durability disk --record-bytes 1KiB --batch-bytes 1KiB --json
   wstream bench transform transforms/dist/filter.wasm --config '{\"field\":\"level\",\"op\":\"exists\"}'
+  wstream bench search --documents 200000 --searches 0
   wstream bench pipeline --module transforms/dist/filter.wasm --lines 2000000
 
 Quote medians, and trust CPU seconds before rates: machines are noisy.";
@@ -76,6 +78,24 @@ pub(super) async fn bench_transform(
 }
 
 pub(super) async fn execute(args: BenchArgs, output: &mut Output) -> anyhow::Result<()> {
+    // A measurement that is dropped removes its files.
+    tokio::select! {
+        done = measure(args, output) => done,
+        signal = stopped() => Err(anyhow::anyhow!("stopped by {}", signal?)),
+    }
+}
+
+/// Returns the name of the signal that asks to stop.
+async fn stopped() -> anyhow::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
+
+async fn measure(args: BenchArgs, output: &mut Output) -> anyhow::Result<()> {
     match args.command {
         BenchCommand::Log { options, json } => print(&log::run(options).await?, json, output),
         BenchCommand::Transform(args) => bench_transform(args, output).await,

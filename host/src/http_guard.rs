@@ -15,22 +15,27 @@ use crate::http::ApiError;
 
 /// Middleware: refuses a change from a foreign page.
 pub async fn refuse_foreign(request: Request, next: Next) -> Response {
+    match reason(&request) {
+        None => next.run(request).await,
+        Some(message) => ApiError::new(StatusCode::FORBIDDEN, "foreign_origin", message)
+            .hint("use the address the node listens on, or a program that sends no Origin")
+            .into_response(),
+    }
+}
+
+/// Why a request is refused, if it is: each listener says it in its own shape.
+#[must_use]
+pub fn reason(request: &Request) -> Option<String> {
     let reads = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
     );
-    if reads {
-        return next.run(request).await;
-    }
-    match foreign(request.headers()) {
-        None => next.run(request).await,
-        Some(what) => {
-            let message = format!("{what} is foreign: changes come from this node's own page only");
-            ApiError::new(StatusCode::FORBIDDEN, "foreign_origin", message)
-                .hint("use the address the node listens on, or a program that sends no Origin")
-                .into_response()
-        }
-    }
+    let what = if reads {
+        None
+    } else {
+        foreign(request.headers())
+    };
+    what.map(|what| format!("{what} is foreign: changes come from this node's own page only"))
 }
 
 /// The header that gives a foreign page away.

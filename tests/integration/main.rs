@@ -11,6 +11,7 @@
 mod harness;
 
 mod cli;
+mod elastic;
 mod examples;
 mod hostile_guests;
 mod hostile_rows;

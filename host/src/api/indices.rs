@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use wstream_search::SearchOptions;
 
 use super::ApiState;
 use crate::http::ApiError;
@@ -35,7 +36,10 @@ pub(super) async fn search(
         serde_json::from_slice(&body)
             .map_err(|e| ApiError::bad_request("bad_body", e.to_string()))?
     };
-    Ok(match state.search.search(&target, &body).await {
+    let found = state
+        .search
+        .search_with(&target, &body, SearchOptions::default());
+    Ok(match found.await {
         Ok(answer) => Json(answer).into_response(),
         Err(error) => {
             let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);

@@ -27,25 +27,7 @@ pub(super) async fn collect(state: &ApiState) -> Vec<Sample> {
     let mut out = Vec::new();
     topics(state, &mut out);
     transforms(state, &mut out);
-    for index in state.search.list("*").await.unwrap_or_default() {
-        let l: &[(&'static str, &str)] = &[("index", &index.name)];
-        sample(
-            &mut out,
-            Kind::Gauge,
-            "wstream_index_documents",
-            "Documents of an index.",
-            l,
-            index.documents,
-        );
-        sample(
-            &mut out,
-            Kind::Gauge,
-            "wstream_index_bytes",
-            "Bytes of an index on disk.",
-            l,
-            index.bytes,
-        );
-    }
+    indices(state, &mut out).await;
     let facts = stats::node_view(state);
     let build = [("version", env!("CARGO_PKG_VERSION"))];
     sample(
@@ -91,6 +73,36 @@ pub(super) async fn collect(state: &ApiState) -> Vec<Sample> {
         aside,
     );
     out
+}
+
+async fn indices(state: &ApiState, out: &mut Vec<Sample>) {
+    for index in state.search.list("*").await.unwrap_or_default() {
+        let l: &[(&'static str, &str)] = &[("index", &index.name)];
+        sample(
+            out,
+            Kind::Gauge,
+            "wstream_index_documents",
+            "Documents of an index.",
+            l,
+            index.documents,
+        );
+        sample(
+            out,
+            Kind::Gauge,
+            "wstream_index_bytes",
+            "Bytes of an index on disk.",
+            l,
+            index.bytes,
+        );
+        sample(
+            out,
+            Kind::Counter,
+            "wstream_index_documents_beyond_columns_total",
+            "Documents with a field that got no column, because the index has its most.",
+            l,
+            index.beyond_columns,
+        );
+    }
 }
 
 fn topics(state: &ApiState, out: &mut Vec<Sample>) {

@@ -89,6 +89,18 @@ impl Client {
         whole(self.send(Method::POST, path, Some((content, body))).await?).await
     }
 
+    /// Sends a body and returns the text that answers it.
+    pub(super) async fn post_for_text(
+        &self,
+        path: &str,
+        content: &'static str,
+        body: Bytes,
+    ) -> anyhow::Result<String> {
+        let response = self.send(Method::POST, path, Some((content, body))).await?;
+        let body = collect(response).await?;
+        String::from_utf8(body.into()).context("the node's answer is not UTF-8")
+    }
+
     /// The lines at a path, as they come.
     pub(super) async fn lines(&self, path: &str) -> anyhow::Result<Lines> {
         let body = self.send(Method::GET, path, None).await?.into_body();

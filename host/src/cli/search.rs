@@ -3,6 +3,8 @@
 use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::client::{Client, NodeOptions, encoded};
@@ -38,39 +40,77 @@ pub(super) struct SearchArgs {
     /// Only these fields of the documents.
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     fields: Vec<String>,
-    /// Print the whole answer as JSON.
+    /// Print the whole answer as it came, JSON on one line.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     node: NodeOptions,
 }
 
+/// What is read of an answer; documents stay the texts that they are.
+#[derive(Debug, Deserialize)]
+struct Answer<'a> {
+    took: u64,
+    #[serde(borrow)]
+    hits: Hits<'a>,
+    aggregations: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Hits<'a> {
+    total: Option<Total>,
+    #[serde(borrow)]
+    hits: Vec<Hit<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Total {
+    value: u64,
+    relation: String,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Hit<'a> {
+    #[serde(borrow)]
+    _id: &'a RawValue,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    _source: Option<&'a RawValue>,
+}
+
 pub(super) async fn execute(args: SearchArgs, output: &mut Output) -> anyhow::Result<()> {
     let path = format!("/api/v1/indices/{}/_search", encoded(&args.index));
     let body = Bytes::from(body(&args)?.to_string());
-    let answer = Client::new(&args.node)?
-        .post(&path, "application/json", body)
+    let text = Client::new(&args.node)?
+        .post_for_text(&path, "application/json", body)
         .await?;
     if args.json {
-        return Ok(output.line(&serde_json::to_string_pretty(&answer)?)?);
+        return Ok(output.line(&text)?);
     }
-    for hit in answer["hits"]["hits"].as_array().into_iter().flatten() {
-        output.line(&json!({"_id": hit["_id"], "_source": hit["_source"]}).to_string())?;
+    let answer: Answer<'_> = serde_json::from_str(&text)
+        .context("the answer is not one of a search: is --node the address of a wstream node?")?;
+    for hit in &answer.hits.hits {
+        output.line(&serde_json::to_string(hit)?)?;
     }
-    if let Some(aggregations) = answer.get("aggregations") {
+    if let Some(aggregations) = &answer.aggregations {
         output.line(&serde_json::to_string_pretty(aggregations)?)?;
     }
     output.flush()?;
-    let total = answer["hits"]["total"]["value"]
-        .as_u64()
-        .unwrap_or_default();
-    let plural = if total == 1 { "hit" } else { "hits" };
-    to_stderr(&format!(
-        "{} {plural} in {} ms",
-        thousands(total),
-        answer["took"]
-    ));
+    let found = match &answer.hits.total {
+        Some(total) => counted(total),
+        None => "hits not counted".to_owned(),
+    };
+    to_stderr(&format!("{found} in {} ms", answer.took));
     Ok(())
+}
+
+fn counted(total: &Total) -> String {
+    let least = if total.relation == "gte" {
+        "at least "
+    } else {
+        ""
+    };
+    let plural = if total.value == 1 { "hit" } else { "hits" };
+    format!("{least}{} {plural}", thousands(total.value))
 }
 
 /// The search body that the arguments say.

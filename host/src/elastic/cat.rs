@@ -66,22 +66,16 @@ async fn table(search: &Search, target: &str, parameters: &Parameters) -> Respon
         Ok(found) => found,
         Err(error) => return Refused(error).into_response(),
     };
-    let asked = parameters.get("h").map_or_else(
-        || COLUMNS.iter().map(|c| (*c).to_owned()).collect(),
-        |h| {
-            h.split(',')
-                .map(|name| full_name(name.trim()))
-                .collect::<Vec<_>>()
-        },
-    );
+    let asked: Vec<String> = match parameters.get("h") {
+        None => COLUMNS.iter().map(|c| (*c).to_owned()).collect(),
+        Some(names) => names.split(',').map(|n| n.trim().to_owned()).collect(),
+    };
     if let Err(error) = sort(&mut found, parameters.get("s")) {
         return Refused(error).into_response();
     }
     let plain_bytes = parameters.get("bytes").is_some_and(|b| b == "b");
-    let rows: Vec<Vec<String>> = found
-        .iter()
-        .map(|index| asked.iter().map(|c| cell(index, c, plain_bytes)).collect())
-        .collect();
+    let row = |index: &IndexInfo| asked.iter().map(|c| cell(index, c, plain_bytes)).collect();
+    let rows: Vec<Vec<String>> = found.iter().map(row).collect();
     if parameters.get("format").is_some_and(|f| f == "json") {
         let object = |row: &Vec<String>| {
             let fields = asked
@@ -90,21 +84,21 @@ async fn table(search: &Search, target: &str, parameters: &Parameters) -> Respon
                 .zip(row.iter().map(|c| Value::from(c.as_str())));
             Value::Object(fields.collect::<Map<_, _>>())
         };
-        let value = rows.iter().map(object).collect();
-        return answer(StatusCode::OK, &value, parameters);
+        let value: Value = rows.iter().map(object).collect();
+        return answer(StatusCode::OK, &value);
     }
     let head = parameters.get("v").is_some_and(|v| v != "false");
     let text = render(&asked, &rows, head);
     ([("content-type", "text/plain; charset=UTF-8")], text).into_response()
 }
 
-fn full_name(name: &str) -> String {
+fn full_name(name: &str) -> &str {
     let long = SHORT.iter().find(|(short, _)| *short == name);
-    long.map_or(name, |(_, long)| long).to_owned()
+    long.map_or(name, |(_, long)| long)
 }
 
 fn cell(index: &IndexInfo, column: &str, plain_bytes: bool) -> String {
-    match column {
+    match full_name(column) {
         "health" => "green".to_owned(),
         "status" => "open".to_owned(),
         // An index has no identity besides its name.
@@ -144,7 +138,7 @@ fn sort(found: &mut [IndexInfo], by: Option<&String>) -> Result<(), SearchError>
     found.sort_by(|a, b| a.name.cmp(&b.name));
     for key in by.into_iter().flat_map(|by| by.rsplit(',')) {
         let (name, order) = key.split_once(':').unwrap_or((key, "asc"));
-        match full_name(name).as_str() {
+        match full_name(name) {
             "index" | "uuid" => found.sort_by(|a, b| a.name.cmp(&b.name)),
             "docs.count" => found.sort_by_key(|i| i.documents),
             "docs.deleted" => found.sort_by_key(|i| i.deleted),
@@ -181,7 +175,7 @@ fn render(columns: &[String], rows: &[Vec<String>], head: bool) -> String {
             .iter()
             .zip(columns.iter().zip(&widths))
             .map(|(cell, (column, &width))| {
-                if NUMBERS.contains(&column.as_str()) {
+                if NUMBERS.contains(&full_name(column)) {
                     format!("{cell:>width$}")
                 } else {
                     format!("{cell:<width$}")

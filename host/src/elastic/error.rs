@@ -35,3 +35,12 @@ pub(super) fn no_handler(method: &Method, uri: &Uri) -> Response {
     let message = format!("no handler found for uri [{uri}] and method [{method}]");
     (StatusCode::BAD_REQUEST, Json(json!({"error": message}))).into_response()
 }
+
+/// What was refused before it came to a handler, such as a body that is too large.
+pub(super) fn unhandled(status: StatusCode, reason: String) -> Response {
+    let kind = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "content_too_long_exception",
+        _ => "illegal_argument_exception",
+    };
+    Refused(SearchError::new(status.as_u16(), kind, reason)).into_response()
+}

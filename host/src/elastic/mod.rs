@@ -2,26 +2,33 @@
 //! for reading, answered in Elasticsearch's shape by `wstream-search`.
 //!
 //! This module knows HTTP and the URL; queries, aggregations and errors are the index's own.
-//! Writing documents over this port is not here.
+//! Whatever is refused, by a handler or before one, is refused in Elasticsearch's shape. Writing
+//! documents over this port is not here.
 
 mod cat;
 mod error;
+mod media;
 mod options;
+mod parameters;
+mod pretty;
 
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
-use axum::middleware;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http_body_util::BodyExt as _;
+use serde::Serialize;
 use serde_json::{Value, json};
-use wstream_search::{Search, SearchError};
+use wstream_search::{Search, SearchError, filter_answer};
 
-use self::error::{Refused, method_not_allowed, no_handler};
+use self::error::{Refused, method_not_allowed, no_handler, unhandled};
 use self::options::{body, search_options};
+use crate::http_guard;
 
 /// The version that clients are told: they check for one that they know.
 const VERSION: &str = "8.19.0";
@@ -71,6 +78,10 @@ pub fn router(search: Search) -> Router {
         )
         .route("/_cluster/health", get(health).fallback(allowed("GET")))
         .route(
+            "/_cluster/health/{target}",
+            get(health_of).fallback(allowed("GET")),
+        )
+        .route(
             "/{index}/_doc/{id}",
             get(document).fallback(allowed("GET, HEAD")),
         )
@@ -80,14 +91,41 @@ pub fn router(search: Search) -> Router {
                 .delete(delete_index)
                 .fallback(allowed("GET, HEAD, DELETE")),
         )
+        .route_layer(middleware::from_fn(parameters::refuse_unknown))
+        .route_layer(middleware::from_fn(media::refuse_other_types))
         .fallback(|method: Method, uri: Uri| async move { no_handler(&method, &uri) })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::map_response(product))
+        .layer(middleware::from_fn(refuse_foreign))
+        .layer(middleware::from_fn(finish))
         .with_state(search)
 }
 
-/// Clients refuse servers that do not say this.
-async fn product(mut response: Response) -> Response {
+/// Middleware: refuses a change from a page of another site.
+async fn refuse_foreign(request: Request, next: Next) -> Response {
+    match http_guard::reason(&request) {
+        None => next.run(request).await,
+        Some(reason) => {
+            Refused(SearchError::new(403, "security_exception", reason)).into_response()
+        }
+    }
+}
+
+/// Middleware: what every answer has in common, whoever gave it.
+async fn finish(request: Request, next: Next) -> Response {
+    let shape = Parameters::try_from_uri(request.uri()).unwrap_or_default();
+    let mut response = next.run(request).await;
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let (json, status) = (kind == "application/json", response.status());
+    if !json && status.is_client_error() {
+        // axum's own refusals are sentences.
+        let text = text_of(response.into_body()).await;
+        response = unhandled(status, text);
+    }
+    if json {
+        response = shaped(response, &shape).await;
+    }
+    // Clients refuse servers that do not say this.
     let name = HeaderName::from_static("x-elastic-product");
     response
         .headers_mut()
@@ -95,22 +133,40 @@ async fn product(mut response: Response) -> Response {
     response
 }
 
-/// An answer; `?pretty` indents it.
-fn answer(status: StatusCode, value: &Value, parameters: &Parameters) -> Response {
+/// `filter_path` and `pretty`, which every address takes.
+async fn shaped(response: Response, parameters: &Parameters) -> Response {
     let pretty = parameters.get("pretty").is_some_and(|v| v != "false");
-    let text = if pretty {
-        serde_json::to_string_pretty(value)
-    } else {
-        serde_json::to_string(value)
-    };
-    let mut text = text.unwrap_or_default();
-    if pretty {
-        text.push('\n');
+    let paths = parameters
+        .get("filter_path")
+        .filter(|paths| !paths.is_empty());
+    if !pretty && paths.is_none() {
+        return response;
     }
+    let (mut head, body) = response.into_parts();
+    head.headers.remove(header::CONTENT_LENGTH);
+    let mut text = text_of(body).await;
+    if let Some(cut) = paths.and_then(|paths| filter_answer(&text, paths)) {
+        text = cut;
+    }
+    if pretty {
+        text = pretty::pretty(&text);
+    }
+    Response::from_parts(head, text.into())
+}
+
+/// The body of an answer, which is in memory already.
+async fn text_of(body: Body) -> String {
+    let bytes = body.collect().await;
+    let bytes = bytes.map(|collected| collected.to_bytes());
+    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+}
+
+fn answer(status: StatusCode, value: &impl Serialize) -> Response {
+    let text = serde_json::to_string(value).unwrap_or_default();
     (status, [("content-type", "application/json")], text).into_response()
 }
 
-async fn info(parameters: Parameters) -> Response {
+async fn info() -> Response {
     let value = json!({
         "name": NODE_NAME,
         "cluster_name": NODE_NAME,
@@ -128,7 +184,7 @@ async fn info(parameters: Parameters) -> Response {
         },
         "tagline": "You Know, for Search",
     });
-    answer(StatusCode::OK, &value, &parameters)
+    answer(StatusCode::OK, &value)
 }
 
 async fn search_all(search: State<Search>, parameters: Parameters, bytes: Bytes) -> Response {
@@ -147,9 +203,11 @@ async fn search_one(
 async fn find(search: &Search, target: &str, parameters: &Parameters, bytes: &[u8]) -> Response {
     let found = async {
         let options = search_options(parameters)?;
-        search.search_with(target, &body(bytes)?, options).await
+        search
+            .search_with(target, &body(bytes, parameters)?, options)
+            .await
     };
-    respond(found.await, parameters)
+    respond(found.await)
 }
 
 async fn count_all(search: State<Search>, parameters: Parameters, bytes: Bytes) -> Response {
@@ -168,9 +226,11 @@ async fn count_one(
 async fn count(search: &Search, target: &str, parameters: &Parameters, bytes: &[u8]) -> Response {
     let counted = async {
         let options = search_options(parameters)?;
-        search.count(target, &body(bytes)?, options).await
+        search
+            .count(target, &body(bytes, parameters)?, options)
+            .await
     };
-    respond(counted.await, parameters)
+    respond(counted.await)
 }
 
 async fn document(
@@ -184,18 +244,14 @@ async fn document(
             .await
     };
     match got.await {
-        Ok((true, value)) => answer(StatusCode::OK, &value, &parameters),
-        Ok((false, value)) => answer(StatusCode::NOT_FOUND, &value, &parameters),
+        Ok(value) if value.found => answer(StatusCode::OK, &value),
+        Ok(value) => answer(StatusCode::NOT_FOUND, &value),
         Err(error) => Refused(error).into_response(),
     }
 }
 
 /// What there is to say of an index that has no mapping: that it is there.
-async fn index(
-    search: State<Search>,
-    Path(name): Path<String>,
-    parameters: Parameters,
-) -> Response {
+async fn index(search: State<Search>, Path(name): Path<String>) -> Response {
     let listed = search.list(&name).await.map(|found| {
         let entry = |name: &str| {
             json!({"aliases": {}, "mappings": {}, "settings": {"index": {
@@ -206,14 +262,10 @@ async fn index(
             .map(|i| (i.name.clone(), entry(&i.name)))
             .collect::<Value>()
     });
-    respond(listed, &parameters)
+    respond(listed)
 }
 
-async fn delete_index(
-    search: State<Search>,
-    Path(name): Path<String>,
-    parameters: Parameters,
-) -> Response {
+async fn delete_index(search: State<Search>, Path(name): Path<String>) -> Response {
     if name.contains(['*', ',']) || name == "_all" {
         let reason = "Wildcard expressions or all indices are not allowed";
         return Refused(SearchError::argument(reason)).into_response();
@@ -222,15 +274,29 @@ async fn delete_index(
         .delete_index(&name)
         .await
         .map(|()| json!({"acknowledged": true}));
-    respond(deleted, &parameters)
+    respond(deleted)
 }
 
-async fn health(search: State<Search>, parameters: Parameters) -> Response {
-    let indices = search.names().len();
-    let value = json!({
+async fn health(search: State<Search>) -> Response {
+    answer(StatusCode::OK, &health_with(search.names().len(), true))
+}
+
+async fn health_of(search: State<Search>, Path(target): Path<String>) -> Response {
+    match search.list(&target).await {
+        Ok(found) => answer(StatusCode::OK, &health_with(found.len(), true)),
+        // Waiting for an index that is not there has timed out at once.
+        Err(error) if error.status == 404 => {
+            answer(StatusCode::REQUEST_TIMEOUT, &health_with(0, false))
+        }
+        Err(error) => Refused(error).into_response(),
+    }
+}
+
+fn health_with(indices: usize, green: bool) -> Value {
+    json!({
         "cluster_name": NODE_NAME,
-        "status": "green",
-        "timed_out": false,
+        "status": if green { "green" } else { "red" },
+        "timed_out": !green,
         "number_of_nodes": 1,
         "number_of_data_nodes": 1,
         "active_primary_shards": indices,
@@ -244,13 +310,12 @@ async fn health(search: State<Search>, parameters: Parameters) -> Response {
         "number_of_in_flight_fetch": 0,
         "task_max_waiting_in_queue_millis": 0,
         "active_shards_percent_as_number": 100.0,
-    });
-    answer(StatusCode::OK, &value, &parameters)
+    })
 }
 
-fn respond(result: Result<Value, SearchError>, parameters: &Parameters) -> Response {
+fn respond(result: Result<impl Serialize, SearchError>) -> Response {
     match result {
-        Ok(value) => answer(StatusCode::OK, &value, parameters),
+        Ok(value) => answer(StatusCode::OK, &value),
         Err(error) => Refused(error).into_response(),
     }
 }

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use axum::Router;
 use tracing::{info, warn};
 use wstream_log::{DataDir, Durability, Log, LogConfig};
 use wstream_record::Clock;
@@ -139,18 +138,14 @@ impl Core {
         };
         let live = Live::new(self.search.clone(), self.serving.clone());
         let pages = dashboard::router(self.dashboards.clone(), live, self.serving.clone());
-        let page = self.guarded(api::router(state.clone(), pages));
-        let elastic = self.guarded(elastic::router(self.search.clone()));
+        let page = api::router(state.clone(), pages)
+            .layer(axum::middleware::from_fn(http_guard::refuse_foreign));
+        let elastic = elastic::router(self.search.clone());
         self.serving.spawn(api::take_rates(state));
         self.serving
             .spawn(listeners.http.serve(page, self.serving.clone()));
         self.serving
             .spawn(listeners.search.serve(elastic, self.serving.clone()));
-    }
-
-    /// Refuses changes from foreign pages.
-    fn guarded(&self, router: Router) -> Router {
-        router.layer(axum::middleware::from_fn(http_guard::refuse_foreign))
     }
 
     /// Closes the stores; everything that writes has stopped.

@@ -15,7 +15,7 @@ use wstream_record::Clock;
 use crate::config::SearchConfig;
 use crate::error::{IndexError, OpenError, SearchError, WriteError};
 use crate::index::{Index, Shared, Writers};
-use crate::search::{self, SearchOptions, Target};
+use crate::search::{self, Answer, DocumentAnswer, SearchOptions, Target};
 
 /// Longest index name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
@@ -57,6 +57,8 @@ pub struct IndexInfo {
     pub deleted: u64,
     /// Bytes of its files.
     pub bytes: u64,
+    /// Documents since it was opened with a field beyond [`crate::COLUMN_PATHS_MAX`].
+    pub beyond_columns: u64,
 }
 
 impl Search {
@@ -115,16 +117,17 @@ impl Search {
     }
 
     /// Answers a search over `target` (names and patterns with `*`, separated by commas; empty or
-    /// `_all` means every index) as Elasticsearch does.
+    /// `_all` means every index) as Elasticsearch does, for whoever reads the answer.
     ///
     /// # Errors
     /// The request is wrong, in Elasticsearch's words.
     pub async fn search(&self, target: &str, body: &Value) -> Result<Value, SearchError> {
-        self.search_with(target, body, SearchOptions::default())
-            .await
+        let answer = self.search_with(target, body, SearchOptions::default());
+        Ok(answer.await?.into_value())
     }
 
-    /// [`Search::search`] with what a client puts into the URL.
+    /// [`Search::search`] with what a client puts into the URL, for whoever passes the answer on:
+    /// documents are the texts that were stored.
     ///
     /// # Errors
     /// As for [`Search::search`].
@@ -133,7 +136,7 @@ impl Search {
         target: &str,
         body: &Value,
         options: SearchOptions,
-    ) -> Result<Value, SearchError> {
+    ) -> Result<Answer, SearchError> {
         let (body, start) = (body.clone(), self.0.clock.monotonic());
         let mut answer = self
             .blocking(target, options.target, move |inner, indices| {
@@ -141,9 +144,7 @@ impl Search {
             })
             .await?;
         let took = self.0.clock.monotonic().saturating_sub(start).as_millis();
-        if let Some(slot) = answer.get_mut("took") {
-            *slot = Value::from(u64::try_from(took).unwrap_or(u64::MAX));
-        }
+        answer.took = u64::try_from(took).unwrap_or(u64::MAX);
         Ok(answer)
     }
 
@@ -164,7 +165,7 @@ impl Search {
         .await
     }
 
-    /// One document by its id: `(true, found)` or `(false, not found)`, in Elasticsearch's shape.
+    /// One document by its id, or that there is none, in Elasticsearch's shape.
     ///
     /// # Errors
     /// There is no such index.
@@ -173,7 +174,10 @@ impl Search {
         index: &str,
         id: &str,
         options: SearchOptions,
-    ) -> Result<(bool, Value), SearchError> {
+    ) -> Result<DocumentAnswer, SearchError> {
+        if index.contains(['*', ',']) {
+            return Err(SearchError::no_index(index));
+        }
         let (name, id) = (index.to_owned(), id.to_owned());
         self.blocking(
             index,
@@ -200,6 +204,7 @@ impl Search {
                     documents: searcher.num_docs(),
                     deleted: deleted.map(|s| u64::from(s.num_deleted_docs())).sum(),
                     bytes: shared.bytes_on_disk(),
+                    beyond_columns: shared.paths.beyond(),
                 }
             };
             Ok(indices.iter().map(info).collect())
@@ -293,6 +298,11 @@ impl Inner {
                 found.into_iter().for_each(&mut add);
             } else if let Some(name) = known.iter().find(|name| *name == pattern) {
                 add(name);
+            } else if part.starts_with('_') {
+                let reason = format!("Invalid index name [{part}], must not start with '_'.");
+                let mut error = SearchError::new(400, "invalid_index_name_exception", reason);
+                error.index = Some(part.to_owned());
+                return Err(error);
             } else if !options.ignore_unavailable {
                 return Err(SearchError::no_index(part));
             }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use wstream_record::ByteSize;
 
+use crate::document::COLUMN_PATHS_MAX;
+
 /// Bounds and times of all indices.
 #[derive(Debug, Clone)]
 pub struct SearchConfig {
@@ -19,6 +21,8 @@ pub struct SearchConfig {
     pub writers_max: usize,
     /// Most searches running at once; more wait.
     pub searches_max: usize,
+    /// Most paths of an index that have columns.
+    pub column_paths_max: usize,
 }
 
 impl Default for SearchConfig {
@@ -30,6 +34,7 @@ impl Default for SearchConfig {
             writer_idle: Duration::from_secs(30),
             writers_max: 16,
             searches_max: 4,
+            column_paths_max: COLUMN_PATHS_MAX,
         }
     }
 }

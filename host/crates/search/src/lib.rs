@@ -11,6 +11,7 @@ mod catalog;
 mod config;
 mod document;
 mod error;
+mod hash;
 #[doc(hidden)]
 pub mod hostile;
 mod index;
@@ -23,11 +24,13 @@ mod tokenizer;
 
 pub use catalog::{IndexInfo, Search};
 pub use config::SearchConfig;
-pub use document::{DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, DOCUMENT_KEYS_MAX, KEY_BYTES_MAX};
+pub use document::{
+    COLUMN_PATHS_MAX, DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX, DOCUMENT_KEYS_MAX, KEY_BYTES_MAX,
+};
 pub use error::{IndexError, OpenError, SearchError, WriteError};
 pub use index::{Document, Index, Prepared, Rejected, SourceBatch, SourceKey};
 pub use schema::COLUMN_STRING_BYTES_MAX;
-pub use search::{SearchOptions, Target, TotalHits};
+pub use search::{Answer, DocumentAnswer, SearchOptions, Target, TotalHits, filter_answer};
 
 /// The name of the one node in answers that need one.
 pub(crate) const NODE_NAME: &str = "wstream";

@@ -4,9 +4,18 @@
 //! Every function works on milliseconds or nanoseconds since 1970 in UTC; time zones are handled
 //! by the caller with `jiff`.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+
+/// The system's database of time zones.
+const ZONES: &str = "/usr/share/zoneinfo";
+/// Bytes of the rules of one zone; the largest have a few thousand.
+const ZONE_BYTES_MAX: u64 = 64 << 10;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 const NANOS_PER_MILLI: i64 = 1_000_000;
@@ -389,7 +398,19 @@ pub(crate) fn parse_zone(text: &str) -> Option<TimeZone> {
         let seconds = i32::try_from(zone_seconds(text.as_bytes())?).ok()?;
         return Some(jiff::tz::Offset::from_seconds(seconds).ok()?.to_time_zone());
     }
-    TimeZone::get(text).ok()
+    named_zone(text)
+}
+
+/// A time zone of the system's database, which is looked up each time: its rules change.
+fn named_zone(name: &str) -> Option<TimeZone> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '/');
+    if name.is_empty() || name.starts_with('/') || !name.chars().all(plain) {
+        return None;
+    }
+    let mut rules = Vec::new();
+    let file = File::open(Path::new(ZONES).join(name)).ok()?;
+    file.take(ZONE_BYTES_MAX).read_to_end(&mut rules).ok()?;
+    TimeZone::tzif(name, &rules).ok()
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
 //! Orders, cuts and words the buckets as Elasticsearch does.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
-use super::partial::{Bucket, Key, Partial, Stats};
+use super::partial::{Bucket, Buckets, Key, Partial, Stats};
 use super::request::{
     DateHistogram, Filters, Histogram, Kind, Order, OrderBy, RangeBucket, Ranges, Spec, Terms, What,
 };
 use super::sketch::Sketch;
-use super::{BUCKETS_MAX, too_many_buckets};
+use super::{BUCKETS_MAX, strings, too_many_buckets};
 use crate::error::SearchError;
 use crate::time::{format_in, format_millis};
 
@@ -21,6 +21,8 @@ pub(crate) fn answer(
     partials: Vec<Partial>,
     typed: bool,
 ) -> Result<Value, SearchError> {
+    let mut partials = partials;
+    strings::settle(specs, &mut partials)?;
     let mut writer = Writer { typed, buckets: 0 };
     Ok(Value::Object(writer.all(specs, partials)?))
 }
@@ -118,8 +120,9 @@ impl Writer {
                         buckets,
                         floats,
                         rest,
+                        ..
                     }) => (buckets, floats, rest.count),
-                    _ => (HashMap::new(), false, 0),
+                    _ => (Buckets::default(), false, 0),
                 };
                 self.terms(spec, terms, buckets, (floats, rest))
             }
@@ -168,12 +171,12 @@ impl Writer {
         &mut self,
         spec: &Spec,
         terms: &Terms,
-        buckets: HashMap<Key, Bucket>,
+        buckets: Buckets,
         (floats, rest): (bool, u64),
     ) -> Result<Value, SearchError> {
         let mut buckets = fold(buckets);
-        let counted: u64 = buckets.iter().map(|(_, bucket)| bucket.count).sum();
         buckets.retain(|(_, bucket)| bucket.count >= terms.min_doc_count);
+        let counted: u64 = buckets.iter().map(|(_, bucket)| bucket.count).sum();
         for order in &terms.order {
             check_order(spec, order)?;
         }
@@ -240,7 +243,7 @@ impl Writer {
             let key = step as f64 * histogram.interval + histogram.offset;
             let body = Map::from_iter([("key".to_owned(), json!(key))]);
             written.push((
-                key.to_string(),
+                json!(key).to_string(),
                 Value::Object(self.bucket(spec, body, bucket)?),
             ));
         }
@@ -345,13 +348,13 @@ fn places(partial: Option<Partial>) -> Vec<Bucket> {
 }
 
 /// Brings keys of mixed types to one: if some are text, all are.
-fn fold(buckets: HashMap<Key, Bucket>) -> Vec<(Key, Bucket)> {
+fn fold(buckets: Buckets) -> Vec<(Key, Bucket)> {
     let text = buckets.keys().any(|key| matches!(key, Key::Str(_)));
     let others = buckets.keys().any(|key| !matches!(key, Key::Str(_)));
     if !(text && others) {
         return buckets.into_iter().collect();
     }
-    let mut folded: HashMap<Key, Bucket> = HashMap::with_capacity(buckets.len());
+    let mut folded: Buckets = Buckets::default();
     for (key, bucket) in buckets {
         let key = match key {
             Key::Str(_) => key,

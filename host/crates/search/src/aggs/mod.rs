@@ -8,11 +8,13 @@
 
 mod answer;
 mod interval;
+mod options;
 mod partial;
 mod request;
 mod segment;
 mod sketch;
 mod slots;
+mod strings;
 mod values;
 
 pub(crate) use answer::answer;

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::sketch::Sketch;
+use super::strings::StringCounts;
+use crate::hash::Keyed;
 
 /// The key of a term, the same whatever the type of the column it came from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +21,9 @@ pub(crate) enum Key {
     Date(i64),
     Str(Box<str>),
 }
+
+/// Buckets by their keys.
+pub(crate) type Buckets = HashMap<Key, Bucket, Keyed>;
 
 /// Documents and what is computed of them.
 #[derive(Debug, Clone, Default)]
@@ -70,10 +75,12 @@ impl Rest {
 #[derive(Debug, Clone)]
 pub(crate) enum Partial {
     Terms {
-        buckets: HashMap<Key, Bucket>,
+        buckets: Buckets,
         /// Whether some number came from a column of floats.
         floats: bool,
         rest: Rest,
+        /// Of columns of strings, before they become buckets.
+        strings: Vec<StringCounts>,
     },
     /// Buckets by the number of their interval, or by the millisecond they start at.
     Steps(BTreeMap<i64, Bucket>),
@@ -199,13 +206,16 @@ impl Partial {
                     buckets,
                     floats,
                     rest,
+                    strings,
                 },
                 Self::Terms {
                     buckets: theirs,
                     floats: more,
                     rest: other,
+                    strings: segments,
                 },
             ) => {
+                strings.extend(segments);
                 *floats |= more;
                 rest.add(other);
                 if buckets.is_empty() {

@@ -222,6 +222,11 @@ impl Reader {
         depth: usize,
         count: &mut usize,
     ) -> Result<Spec, SearchError> {
+        if name.contains(['[', ']', '>']) {
+            return Err(SearchError::parsing(format!(
+                "Invalid aggregation name [{name}]. Aggregation names can contain any character except '[', ']', and '>'"
+            )));
+        }
         let parts = body.as_object().ok_or_else(|| {
             SearchError::parsing(format!("aggregation [{name}] must be an object"))
         })?;
@@ -266,6 +271,7 @@ impl Reader {
         let o = body.as_object().ok_or_else(|| {
             SearchError::parsing(format!("[{kind}] in [{name}] must be an object"))
         })?;
+        super::options::check(kind, o)?;
         let metric = |what| {
             Ok(Kind::Metric(Metric {
                 field: field(name, o)?,

@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use crate::hash::Keyed;
+
 /// Widest range of values of an array below the one root bucket.
 const ROOT_WIDTH_MAX: u64 = 1 << 21;
 /// Widest range of values of an array below many buckets.
@@ -18,7 +20,7 @@ pub(super) struct Slots {
     /// Values per parent in the array; 0 for none.
     width: usize,
     dense: Vec<u32>,
-    sparse: HashMap<(u32, u64), u32>,
+    sparse: HashMap<(u32, u64), u32, Keyed>,
     /// The pair behind each number.
     pairs: Vec<(u32, u64)>,
 }
@@ -41,7 +43,7 @@ impl Slots {
             min,
             width: dense,
             dense: Vec::new(),
-            sparse: HashMap::new(),
+            sparse: HashMap::default(),
             pairs: Vec::new(),
         }
     }
@@ -79,6 +81,11 @@ impl Slots {
         self.dense[at] = number;
         self.pairs.push((parent, value));
         number
+    }
+
+    /// How many values lie close enough together for an array below one bucket, and the least.
+    pub(super) fn range(&self) -> (usize, u64) {
+        (self.width, self.min)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -11,6 +11,7 @@ use tantivy::schema::document::{Document, ReferenceValue, ReferenceValueLeaf, Va
 use tokio::sync::OwnedSemaphorePermit;
 use wstream_record::{Offset, Timestamp};
 
+use super::paths::{ColumnPaths, same_keys};
 use super::tape::{self, DocumentError, Node, Tape};
 use crate::schema::{COLUMN_STRING_BYTES_MAX, Fields};
 use crate::time::timestamp_nanos;
@@ -59,6 +60,8 @@ pub(crate) struct BatchBuilder {
     text: String,
     tape: Tape,
     entries: Vec<Entry>,
+    /// The first node of the last document, if all its paths may have columns.
+    like: Option<usize>,
 }
 
 impl BatchBuilder {
@@ -67,6 +70,7 @@ impl BatchBuilder {
             text: String::with_capacity(bytes),
             tape: Tape::default(),
             entries: Vec::with_capacity(documents),
+            like: None,
         }
     }
 
@@ -80,7 +84,11 @@ impl BatchBuilder {
     }
 
     /// Parses and takes one document; a refused one leaves no trace.
-    pub(crate) fn push(&mut self, document: &Incoming<'_>) -> Result<(), DocumentError> {
+    pub(crate) fn push(
+        &mut self,
+        document: &Incoming<'_>,
+        paths: &ColumnPaths,
+    ) -> Result<(), DocumentError> {
         let json = std::str::from_utf8(document.json).map_err(|error| DocumentError::Utf8 {
             at: error.valid_up_to(),
         })?;
@@ -101,6 +109,7 @@ impl BatchBuilder {
         let ts_nanos = self
             .take_timestamp(first)
             .unwrap_or_else(|| document.timestamp.0.saturating_mul(NANOS_PER_MILLI));
+        self.bound(first, long, paths);
         self.entries.push(Entry {
             text: (small(base), small(json.len())),
             nodes: (small(first), small(self.tape.nodes.len())),
@@ -113,6 +122,25 @@ impl BatchBuilder {
         Ok(())
     }
 
+    /// Keeps the last document's paths to those that may have columns.
+    fn bound(&mut self, first: usize, long: usize, paths: &ColumnPaths) {
+        let (before, nodes) = self.tape.nodes.split_at_mut(first);
+        let like = self
+            .like
+            .is_some_and(|like| same_keys(&before[like..], nodes, &self.text));
+        if !like && paths.bound(nodes, first, &self.text) {
+            self.like = None;
+            let text = &self.text;
+            let mut at = 0;
+            self.tape.long.retain(|(path, len)| {
+                at += 1;
+                at <= long || paths.admit(slice(text, *path, *len))
+            });
+        } else {
+            self.like = Some(first);
+        }
+    }
+
     /// Finds `@timestamp` at the top of the document and takes it out of the columns: it has a
     /// field of its own.
     fn take_timestamp(&mut self, first: usize) -> Option<i64> {
@@ -121,7 +149,7 @@ impl BatchBuilder {
         };
         let mut at = first + 1;
         while at < end as usize {
-            let Node::Key { at: key, len } = self.tape.nodes[at] else {
+            let Node::Key { at: key, len, .. } = self.tape.nodes[at] else {
                 return None;
             };
             let value = at + 1;
@@ -272,7 +300,7 @@ impl<'a> Iterator for Members<'a> {
         if inner.at >= inner.end {
             return None;
         }
-        let Node::Key { at, len } = inner.batch.tape[inner.at as usize] else {
+        let Node::Key { at, len, .. } = inner.batch.tape[inner.at as usize] else {
             return None;
         };
         inner.at += 1;
@@ -313,7 +341,8 @@ impl<'a> Value<'a> for TapeValue<'a> {
                     Leaf::Str(slice(&batch.text, at, len))
                 }
             }
-            Node::Null | Node::Key { .. } => Leaf::Null,
+            Node::Words { at, len } if view == View::Text => Leaf::Str(slice(&batch.text, at, len)),
+            Node::Null | Node::Key { .. } | Node::Words { .. } => Leaf::Null,
             _ if view == View::Text => Leaf::Null,
             Node::Bool(value) => Leaf::Bool(value),
             Node::I64(value) => Leaf::I64(value),

@@ -61,9 +61,16 @@ pub(crate) enum Node {
         at: u32,
         len: u32,
     },
+    /// A string that has words and no column.
+    Words {
+        at: u32,
+        len: u32,
+    },
+    /// `depth` is the number of keys above it.
     Key {
         at: u32,
         len: u32,
+        depth: u8,
     },
     /// `end` is the index behind the last element.
     Object {
@@ -235,7 +242,8 @@ impl Parser<'_> {
                 limit: DOCUMENT_KEYS_MAX,
             });
         }
-        self.tape.nodes.push(Node::Key { at, len });
+        let depth = u8::try_from(self.path.len()).expect("nesting is bounded");
+        self.tape.nodes.push(Node::Key { at, len, depth });
         self.path.push((at, len));
         self.space();
         if self.peek() != b':' {

@@ -28,7 +28,7 @@ pub use prepared::Prepared;
 pub(crate) use writer::Writers;
 
 use crate::config::SearchConfig;
-use crate::document::{BatchBuilder, Incoming, TapeBatch};
+use crate::document::{BatchBuilder, ColumnPaths, Incoming, TapeBatch};
 use crate::error::{IndexError, WriteError};
 use crate::schema::{self, Fields};
 use crate::snapshot::SnapshotCache;
@@ -105,6 +105,7 @@ pub(crate) struct Shared {
     pub(crate) fields: Fields,
     pub(crate) reader: IndexReader,
     pub(crate) snapshots: SnapshotCache,
+    pub(crate) paths: ColumnPaths,
     config: SearchConfig,
     clock: Clock,
     sources: Mutex<Vec<Source>>,
@@ -159,13 +160,14 @@ impl Shared {
         });
         let units = (config.queue_bytes.0 / ROOM_UNIT_BYTES as u64).clamp(1, 1 << 20);
         let room_units = u32::try_from(units).unwrap_or(u32::MAX);
-        Ok(Arc::new(Self {
+        let shared = Arc::new(Self {
             name: name.to_owned(),
             dir: dir.to_owned(),
             index,
             fields,
             reader,
             snapshots: SnapshotCache::default(),
+            paths: ColumnPaths::new(name, config.column_paths_max),
             config: config.clone(),
             clock: clock.clone(),
             sources: Mutex::new(sources.collect()),
@@ -177,7 +179,19 @@ impl Shared {
             writing: Mutex::new(()),
             writers: Arc::clone(writers),
             used: AtomicU64::new(0),
-        }))
+        });
+        shared.know_paths().map_err(|e| failed(e.to_string()))?;
+        Ok(shared)
+    }
+
+    /// Notes the paths that have columns already.
+    fn know_paths(self: &Arc<Self>) -> tantivy::Result<()> {
+        for segment in &self.snapshots.get(self)?.segments {
+            for (path, _) in segment.paths(self.fields)?.iter() {
+                self.paths.admit(path);
+            }
+        }
+        Ok(())
     }
 
     /// The number of a source, given at first sight.
@@ -255,6 +269,40 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Parses documents from `at` on, until a step is full. A record's documents stay together: a
+    /// position never lies between them.
+    fn fill(
+        &self,
+        documents: &[Document],
+        at: &mut usize,
+        rejected: &mut Vec<Rejected>,
+    ) -> BatchBuilder {
+        let left = documents.len() - *at;
+        let mut builder =
+            BatchBuilder::new(left.min(CHUNK_DOCUMENTS_MAX), CHUNK_BYTES.min(left * 256));
+        while let Some(document) = documents.get(*at) {
+            let full = builder.len() >= CHUNK_DOCUMENTS_MAX || builder.bytes() >= CHUNK_BYTES;
+            if full && documents[*at - 1].offset != document.offset {
+                break;
+            }
+            let incoming = Incoming {
+                offset: document.offset,
+                n: document.n,
+                key: document.key.as_deref(),
+                timestamp: document.timestamp,
+                json: &document.json,
+            };
+            if let Err(error) = builder.push(&incoming, &self.paths) {
+                rejected.push(Rejected {
+                    index: *at,
+                    reason: error.to_string(),
+                });
+            }
+            *at += 1;
+        }
+        builder
     }
 
     fn try_send(&self, job: Job) -> Result<(), TrySendError<Job>> {
@@ -396,7 +444,7 @@ impl Index {
         }
         let mut at = 0;
         loop {
-            let builder = fill(&batch.documents, &mut at, &mut rejected);
+            let builder = self.0.fill(&batch.documents, &mut at, &mut rejected);
             let next = batch
                 .documents
                 .get(at)
@@ -432,7 +480,7 @@ impl Index {
         let mut chunks: Vec<Arc<TapeBatch>> = Vec::new();
         let mut at = 0;
         while at < batch.documents.len() {
-            let builder = fill(&batch.documents, &mut at, &mut rejected);
+            let builder = self.0.fill(&batch.documents, &mut at, &mut rejected);
             chunks.push(builder.finish(self.0.fields, number as u64, None));
             tokio::task::yield_now().await;
         }
@@ -488,32 +536,4 @@ impl Index {
     pub fn committed(&self) -> watch::Receiver<u64> {
         self.0.committed.subscribe()
     }
-}
-
-/// Parses documents from `at` on, until a step is full. A record's documents stay together: a
-/// position never lies between them.
-fn fill(documents: &[Document], at: &mut usize, rejected: &mut Vec<Rejected>) -> BatchBuilder {
-    let left = documents.len() - *at;
-    let mut builder = BatchBuilder::new(left.min(CHUNK_DOCUMENTS_MAX), CHUNK_BYTES.min(left * 256));
-    while let Some(document) = documents.get(*at) {
-        let full = builder.len() >= CHUNK_DOCUMENTS_MAX || builder.bytes() >= CHUNK_BYTES;
-        if full && documents[*at - 1].offset != document.offset {
-            break;
-        }
-        let incoming = Incoming {
-            offset: document.offset,
-            n: document.n,
-            key: document.key.as_deref(),
-            timestamp: document.timestamp,
-            json: &document.json,
-        };
-        if let Err(error) = builder.push(&incoming) {
-            rejected.push(Rejected {
-                index: *at,
-                reason: error.to_string(),
-            });
-        }
-        *at += 1;
-    }
-    builder
 }

@@ -4,7 +4,7 @@
 use wstream_record::Offset;
 
 use super::writer::Job;
-use super::{Index, Rejected, SourceBatch, fill};
+use super::{Index, Rejected, SourceBatch};
 use crate::document::BatchBuilder;
 use crate::error::WriteError;
 
@@ -37,7 +37,9 @@ impl Index {
         };
         let mut at = 0;
         loop {
-            let step = fill(&batch.documents, &mut at, &mut prepared.rejected);
+            let step = self
+                .0
+                .fill(&batch.documents, &mut at, &mut prepared.rejected);
             let next = batch.documents.get(at).map(|d| d.offset);
             prepared
                 .steps

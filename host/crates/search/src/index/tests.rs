@@ -165,11 +165,11 @@ async fn sources_have_positions_of_their_own() {
         ("t-1-5", false),
         ("t-2-0", false),
     ] {
-        let (is_found, _) = search
+        let answer = search
             .get_document("a", id, SearchOptions::default())
             .await
             .unwrap();
-        assert_eq!(is_found, found, "{id}");
+        assert_eq!(answer.found, found, "{id}");
     }
     search.close().await;
 }
@@ -188,11 +188,11 @@ async fn the_last_document_of_a_key_stays() {
         index.flush().await.unwrap();
     }
     assert_eq!(count(&search, "a").await, 3);
-    let (_, answer) = search
+    let answer = search
         .get_document("a", "k0", SearchOptions::default())
         .await
         .unwrap();
-    assert_eq!(answer["_source"]["n"], 24);
+    assert_eq!(answer.into_value()["_source"]["n"], 24);
     search.close().await;
 }
 

@@ -5,12 +5,14 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use tantivy::columnar::Column;
-use tantivy::query::{ConstScorer, EmptyScorer, EnableScoring, Explanation, Query, Scorer, Weight};
+use tantivy::columnar::{Cardinality, Column};
+use tantivy::query::{
+    AllQuery, ConstScorer, EmptyScorer, EnableScoring, Explanation, Query, Scorer, Weight,
+};
 use tantivy::{DocId, DocSet, Score, SegmentReader, TERMINATED, TantivyError};
 
 use super::values::Test;
-use crate::snapshot::{FieldRef, Snapshot, TypedColumn};
+use crate::snapshot::{FieldRef, SegmentView, Snapshot, TypedColumn};
 
 /// Documents looked at in one step.
 const BLOCK_DOCUMENTS: u32 = 4096;
@@ -34,6 +36,29 @@ impl Query for ColumnQuery {
 }
 
 impl ColumnQuery {
+    /// Whether every document of a segment passes, seen from the ends of a column alone.
+    pub(crate) fn takes_all(&self, segment: &SegmentView) -> std::io::Result<bool> {
+        let cheap = matches!(self.test, Test::Any | Test::Range(_));
+        let [field] = &self.fields[..] else {
+            return Ok(false);
+        };
+        if !cheap {
+            return Ok(false);
+        }
+        for column in segment.columns(field)? {
+            let values = &column.values;
+            if values.get_cardinality() != Cardinality::Full {
+                continue;
+            }
+            let (min, max) = (values.min_value(), values.max_value());
+            let mut ranges = self.test.ranges(&column)?.into_iter();
+            if ranges.any(|range| *range.start() <= min && *range.end() >= max) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn scans(&self, reader: &SegmentReader) -> tantivy::Result<Vec<Scan>> {
         let Some(segment) = self.snapshot.segment(reader.segment_id()) else {
             return Err(TantivyError::InternalError(
@@ -65,6 +90,14 @@ impl ColumnQuery {
 
 impl Weight for ColumnQuery {
     fn scorer(&self, reader: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
+        let segment = self.snapshot.segment(reader.segment_id());
+        if let Some(segment) = segment
+            && self.takes_all(segment)?
+        {
+            // An intersection leaves such a part out.
+            let all = AllQuery.weight(EnableScoring::disabled_from_schema(reader.schema()))?;
+            return all.scorer(reader, boost);
+        }
         let scans = self.scans(reader)?;
         if scans.is_empty() {
             return Ok(Box::new(EmptyScorer));

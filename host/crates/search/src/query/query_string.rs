@@ -38,6 +38,9 @@ impl Context<'_> {
         fields: &[String],
         and: bool,
     ) -> Result<Compiled, SearchError> {
+        if text.trim().is_empty() {
+            return Ok(Compiled::none());
+        }
         let tree = parser::parse(text, and).map_err(|reason| {
             let mut error = SearchError::new(
                 400,

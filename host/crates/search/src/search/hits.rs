@@ -1,10 +1,11 @@
 //! Writes hits: id, score, `_source`, sort values.
 
-use serde_json::{Map, Value, json};
+use serde_json::value::RawValue;
 use tantivy::schema::document::Value as _;
 use tantivy::{DocAddress, DocId, TantivyDocument};
 
 use super::View;
+use super::answer::HitAnswer;
 use super::request::Request;
 use super::sort::SortValue;
 use crate::error::SearchError;
@@ -23,27 +24,26 @@ pub(super) struct Hit {
 }
 
 impl Hit {
-    pub(super) fn to_json(&self, view: &View<'_>, request: &Request) -> Result<Value, SearchError> {
+    pub(super) fn answer(
+        &self,
+        view: &View<'_>,
+        request: &Request,
+    ) -> Result<HitAnswer, SearchError> {
         let segment = &view.snapshot.segments[self.segment];
-        let mut hit = Map::new();
-        hit.insert("_index".to_owned(), json!(view.shared.name));
-        hit.insert(
-            "_id".to_owned(),
-            json!(id(segment, self.document, &view.sources)?),
-        );
-        hit.insert("_score".to_owned(), json!(self.score));
-        if !request.source.off {
-            let source = self.source(view)?;
-            hit.insert("_source".to_owned(), request.source.apply(source));
-        }
-        if !self.values.is_empty() {
-            let values: Vec<Value> = self.values.iter().map(SortValue::to_json).collect();
-            hit.insert("sort".to_owned(), Value::Array(values));
-        }
-        Ok(Value::Object(hit))
+        let source = match request.source.off {
+            true => None,
+            false => Some(self.source(view, request)?),
+        };
+        Ok(HitAnswer {
+            index: view.shared.name.clone(),
+            id: id(segment, self.document, &view.sources)?,
+            score: self.score,
+            source,
+            sort: self.values.iter().map(SortValue::to_json).collect(),
+        })
     }
 
-    fn source(&self, view: &View<'_>) -> Result<Value, SearchError> {
+    fn source(&self, view: &View<'_>, request: &Request) -> Result<Box<RawValue>, SearchError> {
         let segment = u32::try_from(self.segment).unwrap_or(u32::MAX);
         let address = DocAddress::new(segment, self.document);
         let stored: TantivyDocument = view.snapshot.searcher.doc(address)?;
@@ -51,7 +51,7 @@ impl Hit {
             .get_first(view.snapshot.fields.source)
             .and_then(|value| value.as_bytes())
             .ok_or_else(|| SearchError::internal("a document has no source"))?;
-        serde_json::from_slice(bytes).map_err(|error| SearchError::internal(error.to_string()))
+        request.source.apply(bytes)
     }
 }
 

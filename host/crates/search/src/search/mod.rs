@@ -1,30 +1,35 @@
 //! Answers searches as Elasticsearch does: one pass over the matching documents of each segment
 //! feeds count, aggregations and the best hits.
 
+mod answer;
 mod hits;
 mod request;
 mod sort;
 mod source;
 #[cfg(test)]
 mod tests;
+mod top;
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tantivy::collector::TopDocs;
 use tantivy::query::{AllQuery, EnableScoring, Query, Weight};
 use tantivy::{DocId, DocSet, TERMINATED};
 use wstream_record::Timestamp;
 
+pub use answer::{Answer, DocumentAnswer};
 pub use request::{SearchOptions, Target, TotalHits};
+pub use source::filter_answer;
 
+use self::answer::HitAnswer;
 use self::hits::Hit;
 use self::request::Request;
 use self::sort::{SegmentTop, sort_hits};
 use crate::aggs::{self, BLOCK_DOCUMENTS, Collector, Partial, Spec, merge_all};
 use crate::error::SearchError;
 use crate::index::Shared;
-use crate::query::{Compiled, Context};
+use crate::query::{ColumnQuery, Compiled, Context};
 use crate::snapshot::{SegmentView, Snapshot};
 
 /// What is found in all indices.
@@ -74,7 +79,7 @@ pub(crate) fn search(
     body: &Value,
     options: &SearchOptions,
     now: Timestamp,
-) -> Result<Value, SearchError> {
+) -> Result<Answer, SearchError> {
     let request = Request::new(body, options)?;
     let mut specs = request.specs(now.0)?;
     let views: Result<Vec<View<'_>>, SearchError> =
@@ -103,25 +108,20 @@ pub(crate) fn search(
         true => found.hits.first().map(|hit| hit.score),
         false => None,
     };
-    let hits: Result<Vec<Value>, SearchError> = hits
-        .map(|hit| hit.to_json(&views[hit.index], &request))
+    let hits: Result<Vec<HitAnswer>, SearchError> = hits
+        .map(|hit| hit.answer(&views[hit.index], &request))
         .collect();
-    let mut inner = Map::new();
-    if let Some(total) = request.total_answer(found.total) {
-        inner.insert("total".to_owned(), total);
-    }
-    inner.insert("max_score".to_owned(), json!(max_score.flatten()));
-    inner.insert("hits".to_owned(), Value::Array(hits?));
-    let mut answer = json!({
-        "took": 0,
-        "timed_out": false,
-        "_shards": shards(indices.len()),
-        "hits": inner,
-    });
-    if !specs.is_empty() {
-        answer["aggregations"] = aggs::answer(&specs, found.partials, request.typed_keys)?;
-    }
-    Ok(answer)
+    let aggregations = match specs.is_empty() {
+        true => None,
+        false => Some(aggs::answer(&specs, found.partials, request.typed_keys)?),
+    };
+    Ok(Answer::new(
+        shards(indices.len()),
+        request.total_answer(found.total),
+        max_score.flatten(),
+        hits?,
+        aggregations,
+    ))
 }
 
 fn search_all(views: &[View<'_>], request: &Request, specs: &[Spec]) -> Result<Found, SearchError> {
@@ -152,6 +152,10 @@ fn search_index(
     let scores = sort::needs_scores(&request.sort);
     let weight = weigh(&compiled, &view.snapshot, scores)?;
     for (ordinal, segment) in view.snapshot.segments.iter().enumerate() {
+        let weight = match takes_all(&compiled, scores, segment)? {
+            true => None,
+            false => weight.as_deref(),
+        };
         let mut collector = match specs.is_empty() {
             true => None,
             false => Some(Collector::new(&prepared, segment)?),
@@ -161,14 +165,14 @@ fn search_index(
             false => Some(SegmentTop::new(request, view, segment, ordinal)?),
         };
         if collector.is_none() && top.is_none() {
-            found.total += count_in(segment, weight.as_deref())?;
+            found.total += count_in(segment, weight)?;
             continue;
         }
         let mut count = 0;
-        if let (true, Some(top), Some(weight)) = (scores, &mut top, &weight) {
-            top.take_scored(segment, &**weight)?;
+        if let (true, Some(top), Some(weight)) = (scores, &mut top, weight) {
+            top.take_scored(segment, weight)?;
         }
-        for_each_block(segment, weight.as_deref(), |documents| {
+        for_each_block(segment, weight, |documents| {
             count += documents.len() as u64;
             if let Some(collector) = &mut collector {
                 collector.collect(documents)?;
@@ -188,6 +192,18 @@ fn search_index(
         }
     }
     Ok(())
+}
+
+/// Whether a range or the like lets all documents of a segment pass, as most segments of a log do.
+fn takes_all(
+    compiled: &Compiled,
+    scores: bool,
+    segment: &SegmentView,
+) -> Result<bool, SearchError> {
+    Ok(match compiled.query.downcast_ref::<ColumnQuery>() {
+        Some(query) if !scores => query.takes_all(segment)?,
+        _ => false,
+    })
 }
 
 /// `None` stands for all documents.
@@ -307,27 +323,13 @@ pub(crate) fn get(
     id: &str,
     options: &SearchOptions,
     now: Timestamp,
-) -> Result<(bool, Value), SearchError> {
+) -> Result<DocumentAnswer, SearchError> {
     let view = View::new(index, now)?;
     let request = Request::new(&Value::Null, options)?;
     let compiled = view.context().ids(&[id.to_owned()]);
     let found = best_scored(0, &view, &*compiled.query, 1)?;
-    let Some(hit) = found.first() else {
-        return Ok((
-            false,
-            json!({"_index": index.name, "_id": id, "found": false}),
-        ));
-    };
-    let mut answer = json!({
-        "_index": index.name,
-        "_id": id,
-        "_version": 1,
-        "_seq_no": 0,
-        "_primary_term": 1,
-        "found": true,
-    });
-    if let Some(source) = hit.to_json(&view, &request)?.get_mut("_source") {
-        answer["_source"] = source.take();
+    match found.first() {
+        Some(hit) => Ok(DocumentAnswer::of(hit.answer(&view, &request)?)),
+        None => Ok(DocumentAnswer::missing(&index.name, id)),
     }
-    Ok((true, answer))
 }

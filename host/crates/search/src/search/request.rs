@@ -114,21 +114,26 @@ impl Request {
             Value::Null => &empty,
             Value::Object(body) => body,
             _ => {
-                return Err(SearchError::parsing(
-                    "Expected [START_OBJECT] but found another value",
-                ));
+                return Err(SearchError::parsing(format!(
+                    "Expected [START_OBJECT] but found [{}]",
+                    token(body)
+                )));
             }
         };
         check_keys(body)?;
         let count = |name: &str, option: Option<i64>, default: usize| {
-            let given = option.or_else(|| body.get(name).and_then(Value::as_i64));
+            let given = match (option, body.get(name)) {
+                (Some(n), _) => Some(n),
+                (None, Some(value)) => Some(integer(value)?),
+                (None, None) => None,
+            };
             match given {
                 None => Ok(default),
-                // Elasticsearch takes -1 for "not set".
-                Some(-1) => Ok(default),
                 Some(n) => usize::try_from(n).map_err(|_| {
+                    let found = if name == "from" { "but was" } else { "found" };
+                    let comma = if name == "from" { "" } else { "," };
                     SearchError::argument(format!(
-                        "[{name}] parameter cannot be negative, found [{n}]"
+                        "[{name}] parameter cannot be negative{comma} {found} [{n}]"
                     ))
                 }),
             }
@@ -204,6 +209,15 @@ impl Request {
     }
 }
 
+/// A whole number, also one written as text.
+fn integer(value: &Value) -> Result<i64, SearchError> {
+    let text = scalar_text(value).unwrap_or_else(|| value.to_string());
+    text.parse().map_err(|_| {
+        let reason = format!("For input string: \"{text}\"");
+        SearchError::new(400, "number_format_exception", reason)
+    })
+}
+
 fn search_after(body: &Map<String, Value>, keys: usize) -> Result<Option<Vec<Value>>, SearchError> {
     let values = body.get("search_after").and_then(Value::as_array).cloned();
     match &values {
@@ -248,17 +262,22 @@ fn check_keys(body: &Map<String, Value>) -> Result<(), SearchError> {
         if KNOWN.contains(&key.as_str()) || IGNORED.contains(&key.as_str()) {
             continue;
         }
-        let kind = match value {
-            Value::Object(_) => "START_OBJECT",
-            Value::Array(_) => "START_ARRAY",
-            Value::String(_) => "VALUE_STRING",
-            Value::Number(_) => "VALUE_NUMBER",
-            Value::Bool(_) => "VALUE_BOOLEAN",
-            Value::Null => "VALUE_NULL",
-        };
+        let kind = token(value);
         return Err(SearchError::parsing(format!(
             "Unknown key for a {kind} in [{key}]."
         )));
     }
     Ok(())
+}
+
+/// Elasticsearch's name of the token that a value begins with.
+fn token(value: &Value) -> &'static str {
+    match value {
+        Value::Object(_) => "START_OBJECT",
+        Value::Array(_) => "START_ARRAY",
+        Value::String(_) => "VALUE_STRING",
+        Value::Number(_) => "VALUE_NUMBER",
+        Value::Bool(_) => "VALUE_BOOLEAN",
+        Value::Null => "VALUE_NULL",
+    }
 }

@@ -2,7 +2,6 @@
 //! those are compared by value.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 
 use serde_json::{Map, Value, json};
 use tantivy::columnar::TermOrdHit;
@@ -12,6 +11,7 @@ use tantivy::{DocId, DocSet, TERMINATED, f64_to_u64, i64_to_u64, u64_to_f64, u64
 use super::View;
 use super::hits::Hit;
 use super::request::Request;
+use super::top::{Best, Rank};
 use crate::aggs::to_f64;
 use crate::error::SearchError;
 use crate::query::{Number, scalar_text};
@@ -241,16 +241,12 @@ fn compare(key: &SortKey, a: &SortValue, b: &SortValue) -> Ordering {
     }
 }
 
-/// A value's rank in one segment: the class of its type, then its order among them, both turned
-/// so that smaller is better.
-type Rank = (u8, u64);
-
 /// The best documents of one segment.
 pub(super) struct SegmentTop<'r> {
     keys: Vec<SegmentKey<'r>>,
     /// Only what ranks behind this is wanted.
     after: Option<Vec<Rank>>,
-    best: BinaryHeap<(Vec<Rank>, DocId)>,
+    best: Best,
     wanted: usize,
     ranks: Vec<Rank>,
 }
@@ -299,7 +295,7 @@ impl<'r> SegmentTop<'r> {
         Ok(Self {
             keys: segment_keys,
             after,
-            best: BinaryHeap::with_capacity(wanted.min(1024) + 1),
+            best: Best::new(wanted, keys.len()),
             wanted,
             ranks: Vec::new(),
         })
@@ -335,40 +331,23 @@ impl<'r> SegmentTop<'r> {
 
     fn offer(&mut self, document: DocId, score: f32) {
         self.ranks.clear();
-        for (at, key) in self.keys.iter().enumerate() {
+        for key in &self.keys {
             self.ranks.push(key.rank(document, score));
             // Most documents lose by their first key.
-            if self.best.len() >= self.wanted
-                && let Some((worst, _)) = self.best.peek()
-                && self.ranks[..] > worst[..=at]
-            {
+            if !self.best.may_take(&self.ranks) {
                 return;
             }
         }
-        if self
-            .after
-            .as_ref()
-            .is_some_and(|after| self.ranks <= *after)
-        {
-            return;
+        let behind = |after: &Vec<Rank>| self.ranks > *after;
+        if self.after.as_ref().is_none_or(behind) {
+            self.best.take(&self.ranks, document);
         }
-        if self.best.len() >= self.wanted {
-            let wins = self
-                .best
-                .peek()
-                .is_some_and(|(worst, last)| (&self.ranks[..], document) < (&worst[..], *last));
-            if !wins {
-                return;
-            }
-            self.best.pop();
-        }
-        self.best.push((self.ranks.clone(), document));
     }
 
     pub(super) fn finish(self, index: usize, segment: usize) -> Result<Vec<Hit>, SearchError> {
         let Self { keys, best, .. } = self;
         let mut hits = Vec::with_capacity(best.len());
-        for (ranks, document) in best {
+        for (ranks, document) in best.finish() {
             let mut values = Vec::with_capacity(keys.len());
             let mut score = None;
             for (key, rank) in keys.iter().zip(&ranks) {

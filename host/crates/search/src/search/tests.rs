@@ -4,11 +4,15 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use wstream_record::{Clock, Offset, PartitionId, Timestamp, TopicName};
 
-use crate::{Document, Search, SearchConfig, SourceBatch, SourceKey};
+use crate::{Document, Search, SearchConfig, SearchOptions, SourceBatch, SourceKey};
 
 /// Documents in an index, each part in a segment of its own.
 async fn indexed(dir: &std::path::Path, parts: &[&[Value]]) -> Search {
-    let search = Search::open(dir, SearchConfig::default(), Clock::system()).unwrap();
+    indexed_with(dir, SearchConfig::default(), parts).await
+}
+
+async fn indexed_with(dir: &std::path::Path, config: SearchConfig, parts: &[&[Value]]) -> Search {
+    let search = Search::open(dir, config, Clock::system()).unwrap();
     let index = search.index("a").await.unwrap();
     let mut next = 0;
     for part in parts {
@@ -396,5 +400,110 @@ async fn wrong_requests_name_the_culprit() {
         deep = json!({"bool": {"must": deep}});
     }
     assert!(search.search("a", &json!({"query": deep})).await.is_err());
+    search.close().await;
+}
+
+#[tokio::test]
+async fn fields_beyond_the_columns_are_stored_and_found_by_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = SearchConfig {
+        column_paths_max: 2,
+        ..SearchConfig::default()
+    };
+    let long = "long ".repeat(60);
+    let one = [json!({"a": 1, "b": "x"})];
+    let two = [
+        json!({"a": 2, "c": "Some Words", "n": 7, "l": long}),
+        json!({"@timestamp": "2026-11-21", "d": {"e": "deep words"}, "b": "y"}),
+    ];
+    let search = indexed_with(dir.path(), config.clone(), &[&one, &two]).await;
+    let rows = [
+        (json!({"match": {"c": "words"}}), vec![1]),
+        (json!({"match": {"d.e": "deep"}}), vec![2]),
+        (json!({"match": {"l": "long"}}), vec![1]),
+        (json!({"term": {"c": "Some Words"}}), vec![]),
+        (json!({"term": {"n": 7}}), vec![]),
+        (json!({"range": {"a": {"gte": 1}}}), vec![0, 1]),
+        (json!({"term": {"b": "y"}}), vec![2]),
+        (
+            json!({"range": {"@timestamp": {"gte": "2026-11-20"}}}),
+            vec![2],
+        ),
+    ];
+    for (query, expected) in rows {
+        assert_eq!(offsets(&search, &query).await, expected, "{query}");
+    }
+    let body = json!({"query": {"match": {"c": "words"}}});
+    let answer = search.search("a", &body).await.unwrap();
+    assert_eq!(answer["hits"]["hits"][0]["_source"], two[0]);
+    assert_eq!(search.list("a").await.unwrap()[0].beyond_columns, 2);
+    search.close().await;
+
+    // What has columns is known again after a restart.
+    let search = Search::open(dir.path(), config, Clock::system()).unwrap();
+    assert_eq!(search.list("a").await.unwrap()[0].beyond_columns, 0);
+    let index = search.index("a").await.unwrap();
+    let documents = [r#"{"a":1,"b":"z"}"#, r#"{"f":1}"#];
+    let documents = (3..).zip(documents).map(|(offset, json)| Document {
+        offset: Offset(offset),
+        n: 0,
+        key: None,
+        timestamp: Timestamp(0),
+        json: Bytes::from(json),
+    });
+    let batch = SourceBatch {
+        source: SourceKey {
+            pipeline: "p".to_owned(),
+            topic: TopicName::new("t").unwrap(),
+            partition: PartitionId(0),
+        },
+        next_offset: Offset(5),
+        documents: documents.collect(),
+    };
+    index.submit(batch).await.unwrap();
+    index.flush().await.unwrap();
+    assert_eq!(search.list("a").await.unwrap()[0].beyond_columns, 1);
+    search.close().await;
+}
+
+#[tokio::test]
+async fn documents_come_back_as_they_were_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let search = Search::open(dir.path(), SearchConfig::default(), Clock::system()).unwrap();
+    let index = search.index("a").await.unwrap();
+    let stored =
+        r#"{ "n": 1e2, "x": 1.50, "b": 12345678901234567890123, "n": 0.1e1, "s": "\u00e9" }"#;
+    let batch = SourceBatch {
+        source: SourceKey {
+            pipeline: "p".to_owned(),
+            topic: TopicName::new("t").unwrap(),
+            partition: PartitionId(0),
+        },
+        next_offset: Offset(1),
+        documents: vec![Document {
+            offset: Offset(0),
+            n: 0,
+            key: None,
+            timestamp: Timestamp(0),
+            json: Bytes::from(stored),
+        }],
+    };
+    assert!(index.submit(batch).await.unwrap().is_empty());
+    index.flush().await.unwrap();
+    for (source, wanted) in [
+        (json!(true), stored),
+        (json!(["n"]), r#"{"n":1e2,"n":0.1e1}"#),
+    ] {
+        let body = json!({"_source": source});
+        let answer = search.search_with("a", &body, SearchOptions::default());
+        let text = serde_json::to_string(&answer.await.unwrap()).unwrap();
+        assert!(text.contains(&format!(r#""_source":{wanted}"#)), "{text}");
+    }
+    let one = search.get_document("a", "t-0-0", SearchOptions::default());
+    let text = serde_json::to_string(&one.await.unwrap()).unwrap();
+    assert!(
+        text.ends_with(&format!(r#""found":true,"_source":{stored}}}"#)),
+        "{text}"
+    );
     search.close().await;
 }

@@ -1,17 +1,19 @@
 //! One column of an aggregation by key: which bucket does each value fall into?
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tantivy::columnar::StrColumn;
 use tantivy::{DocId, i64_to_u64, u64_to_f64, u64_to_i64};
 
 use super::super::interval::Rounding;
-use super::super::partial::{Bucket, Key, Partial, Rest};
+use super::super::partial::{Bucket, Buckets, Key, Partial, Rest};
 use super::super::request::{DateHistogram, Histogram, Kind, Ranges, Terms};
 use super::super::slots::Slots;
+use super::super::strings::StringCounts;
 use super::super::{BUCKETS_COLLECTED_MAX, BUCKETS_MAX, too_many_buckets};
-use super::{Block, Node, Pairs, finish_all, for_each_pair, short};
+use super::filled::Filled;
+use super::{Block, Node, Pairs, finish_all, for_each_pair};
 use crate::error::SearchError;
 use crate::query::Number;
 use crate::snapshot::{Kind as ColumnKind, TypedColumn};
@@ -47,30 +49,6 @@ pub(super) struct Lane<'p> {
     map: Map,
     filled: Filled,
     children: Vec<Node<'p>>,
-}
-
-/// The buckets of a lane.
-struct Filled {
-    slots: Slots,
-    counts: Vec<u64>,
-    /// Whether sub-aggregations need to know which document fell where.
-    keep: bool,
-    pairs: Vec<(u32, u32)>,
-}
-
-impl Filled {
-    #[inline]
-    fn put(&mut self, place: usize, parent: u32, value: u64) {
-        let slot = self.slots.number(parent, value);
-        let at = slot as usize;
-        if at >= self.counts.len() {
-            self.counts.resize(at + 1, 0);
-        }
-        self.counts[at] += 1;
-        if self.keep {
-            self.pairs.push((short(place), slot));
-        }
-    }
 }
 
 /// The number that a column's value stands for; milliseconds for dates.
@@ -136,12 +114,7 @@ impl<'p> Lane<'p> {
             column,
             block: Block::default(),
             map,
-            filled: Filled {
-                slots,
-                counts: Vec::new(),
-                keep: !children.is_empty(),
-                pairs: Vec::new(),
-            },
+            filled: Filled::new(slots, !children.is_empty(), root),
             children,
         }))
     }
@@ -157,9 +130,15 @@ impl<'p> Lane<'p> {
         pairs: Pairs<'_>,
     ) -> Result<(), SearchError> {
         self.block.load(&self.column, documents);
-        self.filled.pairs.clear();
+        self.filled.clear();
         let (kind, filled) = (&self.column.kind, &mut self.filled);
         match (self.block.single(), &mut self.map) {
+            (Some(values), Map::Raw) if pairs.is_none() && filled.is_direct() => {
+                filled.count(values.iter().copied());
+            }
+            (Some(values), Map::Dates(dates)) if pairs.is_none() && filled.is_direct() => {
+                filled.count(values.iter().filter_map(|value| dates.index(*value)));
+            }
             (Some(values), Map::Raw) => for_each_pair(documents.len(), pairs, |place, parent| {
                 filled.put(place, parent, values[place]);
             }),
@@ -189,27 +168,31 @@ impl<'p> Lane<'p> {
                 });
             }
         }
-        if self.filled.slots.len() > BUCKETS_COLLECTED_MAX {
+        if self.filled.len() > BUCKETS_COLLECTED_MAX {
             return Err(too_many_buckets(BUCKETS_COLLECTED_MAX));
         }
         for child in &mut self.children {
-            child.collect(documents, Some(&self.filled.pairs))?;
+            child.collect(documents, Some(self.filled.documents()))?;
         }
         Ok(())
     }
 
     /// Adds the lane's buckets to those of each parent.
     pub(super) fn finish(self, kind: &Kind, partials: &mut [Partial]) -> Result<(), SearchError> {
-        let Filled {
-            slots, mut counts, ..
-        } = self.filled;
-        counts.resize(slots.len(), 0);
-        let mut pairs = slots.pairs().to_vec();
+        let (mut pairs, mut counts) = self.filled.finish();
         let mut rest = Rest::default();
-        if let (Kind::Terms(terms), [_]) = (kind, &*partials)
+        if let (Kind::Terms(terms), [partial]) = (kind, &mut *partials)
             && let Some(kept_max) = terms.kept_max
         {
-            rest = Rest::cut(&mut pairs, &mut counts, kept_max);
+            match (&self.column.kind, partial) {
+                (ColumnKind::Str(column), Partial::Terms { strings, .. }) => {
+                    if let Some(segment) = StringCounts::of(column, &pairs, &counts) {
+                        strings.push(segment);
+                        return Ok(());
+                    }
+                }
+                _ => rest = Rest::cut(&mut pairs, &mut counts, kept_max),
+            }
         }
         let values: Vec<u64> = pairs.iter().map(|(_, value)| *value).collect();
         let keys = keys(&self.map, kind, &self.column.kind, values)?;
@@ -539,9 +522,10 @@ pub(super) fn missing_key(kind: &Kind) -> Option<LaneKey> {
 pub(super) fn empty(kind: &Kind) -> Partial {
     match kind {
         Kind::Terms(_) => Partial::Terms {
-            buckets: HashMap::new(),
+            buckets: Buckets::default(),
             floats: false,
             rest: Rest::default(),
+            strings: Vec::new(),
         },
         Kind::Range(Ranges { ranges, .. }) => {
             Partial::Places(vec![Bucket::default(); ranges.len()])

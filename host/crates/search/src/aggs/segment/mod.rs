@@ -3,6 +3,7 @@
 //! A collector takes blocks of documents together with the buckets of their parent. A path with
 //! values of several types has a lane for each; lanes are added up by key at the end.
 
+mod filled;
 mod lane;
 mod metric;
 

@@ -114,7 +114,13 @@ impl<'a> Record<'a> {
     /// # Errors
     /// There is no value, or it is not JSON of this type.
     pub fn parse<T: Deserialize<'a>>(&self) -> Result<T, Failure> {
-        Ok(serde_json::from_slice(self.value.ok_or_else(no_value)?)?)
+        let value = self.value.ok_or_else(no_value)?;
+        let parsed = match std::str::from_utf8(value) {
+            // Looked at once, and not string by string.
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(value),
+        };
+        Ok(parsed?)
     }
 
     pub(crate) const fn body(&self) -> &'a [u8] {

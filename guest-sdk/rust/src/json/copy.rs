@@ -14,6 +14,8 @@ pub(super) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
         8..16 => overlapping::<8>(out, bytes),
         16..32 => overlapping::<16>(out, bytes),
         32..64 => overlapping::<32>(out, bytes),
+        64..128 => overlapping::<64>(out, bytes),
+        128..256 => overlapping::<128>(out, bytes),
         _ => out.extend_from_slice(bytes),
     }
 }
@@ -35,7 +37,7 @@ mod tests {
 
     #[test]
     fn every_length_is_appended_whole() {
-        let text: Vec<u8> = (0..200).collect();
+        let text: Vec<u8> = (0..=255).chain(0..100).collect();
         for len in 0..text.len() {
             let mut out = b"ab".to_vec();
             append(&mut out, &text[..len]);

@@ -4,6 +4,7 @@
 //! the next object of the thread.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use super::error::Error;
 use super::name::{Names, Tag, same};
@@ -65,7 +66,8 @@ impl Drop for Kept {
 pub(super) struct Members {
     list: Vec<Member>,
     names: Names,
-    edited: bool,
+    /// Nothing was done to the members before and behind these.
+    edited: Range<usize>,
     edits: Vec<Edit>,
     /// Keys and values that were set, as JSON.
     pub(super) written: Vec<u8>,
@@ -95,14 +97,6 @@ struct State(u32);
 impl State {
     const AS_WRITTEN: Self = Self(u32::MAX);
     const REMOVED: Self = Self(u32::MAX - 1);
-}
-
-impl Member {
-    /// Whether nothing was done to it.
-    #[inline(always)]
-    pub(super) fn is_as_written(&self) -> bool {
-        self.state == State::AS_WRITTEN
-    }
 }
 
 /// What replaces a key or a value: stretches of what was written.
@@ -140,7 +134,7 @@ impl Members {
     fn clear(&mut self) {
         self.list.clear();
         self.names = Names::default();
-        self.edited = false;
+        self.edited = 0..0;
         self.edits.clear();
         self.written.clear();
     }
@@ -186,6 +180,19 @@ impl Members {
         scan::finish(bytes, place, holds)?;
         let close = place - 1;
         Ok(Braces { open, close })
+    }
+
+    /// The members from the first to the last that something was done to.
+    pub(super) fn edited(&self) -> Range<usize> {
+        self.edited.clone()
+    }
+
+    fn note_edit(&mut self, at: usize) {
+        if self.edited.is_empty() {
+            self.edited = at..at + 1;
+        } else {
+            self.edited = self.edited.start.min(at)..self.edited.end.max(at + 1);
+        }
     }
 
     pub(super) fn list(&self) -> &[Member] {
@@ -236,7 +243,7 @@ impl Members {
 
     /// The last member that had that name in the text.
     pub(super) fn last_in_text(&self, source: &[u8], name: &str) -> Option<&Member> {
-        if !self.edited {
+        if self.edited.is_empty() {
             return self.last(source, name);
         }
         let mut members = self.list.iter().filter(|m| m.key != Span::default());
@@ -246,9 +253,13 @@ impl Members {
     /// Whether a member is there and has that name, whose tag this is.
     #[inline(always)]
     fn is(&self, source: &[u8], member: &Member, name: &str, tag: Tag) -> bool {
+        if member.tag == tag && member.state == State::AS_WRITTEN {
+            return tag.is_whole() || same(text::inner(member.key.of(source)), name.as_bytes());
+        }
         member.tag.fits(tag) && self.has_name(source, member, name)
     }
 
+    #[inline(never)]
     fn has_name(&self, source: &[u8], member: &Member, name: &str) -> bool {
         let Some(edit) = self.edit_of(member) else {
             return false;
@@ -273,7 +284,7 @@ impl Members {
     }
 
     pub(super) fn remove(&mut self, at: usize) {
-        self.edited = true;
+        self.note_edit(at);
         if let Some(member) = self.list.get_mut(at) {
             member.state = State::REMOVED;
         }
@@ -300,7 +311,7 @@ impl Members {
 
     /// Adds a member whose key and value were written.
     pub(super) fn add(&mut self, key: Span, value: Span, name: &str) {
-        self.edited = true;
+        self.note_edit(self.list.len());
         let tag = Self::tag_of(name, key);
         self.names.add(tag);
         self.list.push(Member {
@@ -317,7 +328,7 @@ impl Members {
 
     /// The edit of a member, a new one if it has none.
     fn edit(&mut self, at: usize) -> Option<&mut Edit> {
-        self.edited = true;
+        self.note_edit(at);
         let member = self.list.get_mut(at)?;
         if member.state != State::AS_WRITTEN {
             return self.edits.get_mut(member.state.0 as usize);

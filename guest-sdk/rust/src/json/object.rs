@@ -151,12 +151,15 @@ impl<'a> Object<'a> {
         let mut is_first = true;
         let mut skipped = false;
         let (original, added) = self.members.list().split_at(self.from_source);
-        for member in original {
-            if member.is_as_written() && !skipped {
-                is_first = false;
-                to = member.value.end as usize;
-                continue;
-            }
+        // Only members between edits are looked at, and the one behind them: others stay.
+        let edited = self.members.edited();
+        let (before, rest) = original.split_at(edited.start.min(original.len()));
+        if let Some(last) = before.last() {
+            is_first = false;
+            to = last.value.end as usize;
+        }
+        let (between, behind) = rest.split_at((edited.len() + 1).min(rest.len()));
+        for member in between {
             let Some(edit) = self.members.edit_of(member) else {
                 skipped = true;
                 continue;
@@ -182,10 +185,21 @@ impl<'a> Object<'a> {
                 from = to;
             }
         }
+        if let Some(last) = behind.last() {
+            to = last.value.end as usize;
+        }
         if added.is_empty() && !skipped {
             to = self.braces.close;
         }
         copy(source, from, to, out);
+        self.write_added(added, is_first, out);
+        out.push(b'}');
+    }
+
+    /// Appends the members that were added.
+    #[inline]
+    fn write_added(&self, added: &[Member], mut is_first: bool, out: &mut Vec<u8>) {
+        let written = self.members.written.as_slice();
         for member in added {
             let Some(edit) = self.members.edit_of(member) else {
                 continue;
@@ -208,7 +222,6 @@ impl<'a> Object<'a> {
                 append(out, value.of(written));
             }
         }
-        out.push(b'}');
     }
 
     /// Writes a key and its colon; the value follows.

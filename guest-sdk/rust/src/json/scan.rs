@@ -85,8 +85,16 @@ pub(super) fn begin(bytes: &[u8], at: usize) -> Result<Begin, Error> {
 }
 
 /// The text of the key behind the comma, or behind the brace, before `at`.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn key(bytes: &[u8], at: usize) -> Result<usize, Error> {
+    if bytes.get(at) == Some(&b'"') {
+        return Ok(at + 1);
+    }
+    spaced_key(bytes, at)
+}
+
+#[inline(never)]
+fn spaced_key(bytes: &[u8], at: usize) -> Result<usize, Error> {
     let at = space(bytes, at);
     if bytes.get(at) != Some(&b'"') {
         return error(at, "a key is missing");

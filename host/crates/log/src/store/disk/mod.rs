@@ -13,6 +13,7 @@
 mod aside;
 mod background;
 pub(crate) mod database;
+mod extent;
 pub(crate) mod files;
 mod partition;
 mod segment;

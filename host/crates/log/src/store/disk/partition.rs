@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 use wstream_record::{ByteSize, Offset, RecordBatch, Timestamp, TopicPartition};
 
 use super::database::{BUFFER_BYTES_LARGE, BUFFER_BYTES_SMALL, Fault};
+use super::extent::Extent;
 use super::files::{
     entries, failed, finish_removals, read_json, remove_dir, segment_base, segment_dir, sync_dir,
     write_json, write_whole,
 };
-use super::segment::{Extent, Segment};
+use super::segment::Segment;
 use super::{Node, sync_new_segment};
 use crate::config::Durability;
 use crate::errors::StoreError;

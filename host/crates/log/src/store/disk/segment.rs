@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use wstream_record::{BatchError, Offset, RecordBatch, Timestamp};
 
 use super::database::{self, BUFFER_BYTES_SMALL, Fault};
+use super::extent::{Extent, Extents};
 use super::files::failed;
 use super::slots::{Held, OpenSlots};
 use super::values::{Assembler, Key, Layout, lay_out, sortable, take_batch};
@@ -42,30 +43,6 @@ const SUMMARY_BYTES_MAX: usize = 8 << 10;
 const TIME_TREE: &str = "time";
 /// The tree of the summary, and its only key.
 const SUMMARY_TREE: &str = "summary";
-
-/// What is known of a segment without opening it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Extent {
-    /// The offset after the last record.
-    pub(super) next: Offset,
-    /// Bytes of batches.
-    pub(super) bytes: u64,
-    /// Trees in the database.
-    pub(super) trees: usize,
-    /// Largest timestamp.
-    pub(super) newest: Timestamp,
-    /// When it was begun.
-    pub(super) begun: Timestamp,
-}
-
-/// How far a segment goes.
-#[derive(Debug, Clone, Copy)]
-struct Extents {
-    /// What was flushed: all that counts, if the process ends now.
-    flushed: Extent,
-    /// What was written. Beyond what was flushed until `flush`.
-    written: Extent,
-}
 
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -347,38 +324,6 @@ impl Segment {
                 )?);
             }
         }
-    }
-}
-
-impl Extents {
-    fn all_flushed(extent: Extent) -> Self {
-        Self {
-            flushed: extent,
-            written: extent,
-        }
-    }
-
-    fn is_dirty(&self) -> bool {
-        self.written.next != self.flushed.next
-    }
-}
-
-impl Extent {
-    pub(super) fn empty(base: Offset, begun: Timestamp) -> Self {
-        Self {
-            next: base,
-            bytes: 0,
-            trees: 0,
-            newest: Timestamp::NONE,
-            begun,
-        }
-    }
-
-    fn note(&mut self, batch: &RecordBatch) {
-        let header = batch.header();
-        self.next = header.next_offset();
-        self.bytes += batch.bytes().len() as u64;
-        self.newest = self.newest.max(header.max_timestamp);
     }
 }
 

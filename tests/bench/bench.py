@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -204,6 +205,8 @@ def main():
     parser.add_argument("--no-peer", action="store_true", help="without OpenSearch")
     parser.add_argument("--out", type=Path, help="folder for the results as JSON")
     args = parser.parse_args()
+    # A stopped measurement stops its servers and removes its files, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
     for name in args.names or ALL:
         ALL[name](args)
 

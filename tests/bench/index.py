@@ -7,6 +7,7 @@ by `_bulk`, from memory, with ids of our own. Both take turns.
 
 import csv
 import http.client
+import itertools
 import json
 import shutil
 import statistics
@@ -180,7 +181,8 @@ def delay_of_peer(peer, path, rate) -> str:
 def batches(path, rate, line) -> list:
     """Ten seconds of requests."""
     with open(path) as lines:
-        texts = [line(next(lines).rstrip("\n")) for _ in range(min(rate * 10, 200_000))]
+        texts = [line(text.rstrip("\n")) for text in itertools.islice(lines, rate * 10)]
+    texts = texts[: len(texts) // DELAY_BATCH * DELAY_BATCH]
     return ["".join(texts[i : i + DELAY_BATCH]).encode() for i in range(0, len(texts), DELAY_BATCH)]
 
 

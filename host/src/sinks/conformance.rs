@@ -281,6 +281,7 @@ async fn a_batch_is_durable_only_when_every_index_it_fed_has_committed() {
         let mut world = World::new();
         let config = SearchConfig {
             commit_interval: std::time::Duration::from_secs(3600),
+            commit_interval_min: std::time::Duration::from_secs(3600),
             ..SearchConfig::default()
         };
         let dir = world.dir.path().join("uncommitted");

@@ -11,6 +11,8 @@ use crate::document::COLUMN_PATHS_MAX;
 pub struct SearchConfig {
     /// The longest a document waits for its commit while documents arrive.
     pub commit_interval: Duration,
+    /// The shortest, where commits are fast.
+    pub commit_interval_min: Duration,
     /// Bytes of documents that make a commit due before that.
     pub commit_bytes: ByteSize,
     /// Bytes of documents that wait for one index's writer.
@@ -29,6 +31,7 @@ impl Default for SearchConfig {
     fn default() -> Self {
         Self {
             commit_interval: Duration::from_millis(500),
+            commit_interval_min: Duration::from_millis(200),
             commit_bytes: ByteSize::mib(30),
             queue_bytes: ByteSize::mib(16),
             writer_idle: Duration::from_secs(30),

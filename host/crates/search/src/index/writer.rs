@@ -38,6 +38,9 @@ const HEAP_BYTES: usize = 128 << 20;
 /// Replaced documents in one commit; each waits in memory with a query of 3 KB.
 const REPLACED_MAX: usize = 20_000;
 
+/// A commit may take this part of the time, until the longest wait is reached.
+const COMMIT_PART: u32 = 10;
+
 /// Work for the thread.
 #[derive(Debug)]
 pub(super) enum Job {
@@ -160,6 +163,8 @@ struct Worker {
     /// When the oldest uncommitted change came.
     dirty_since: Option<Duration>,
     last_work: Duration,
+    /// How long the next uncommitted change waits.
+    commit_wait: Duration,
 }
 
 /// Marks the index as failed if the thread panics.
@@ -203,6 +208,7 @@ impl Worker {
         let writer = shared.index.writer_with_options(options)?;
         let applied = shared.sources.lock().iter().map(|s| s.next).collect();
         let last_work = shared.clock.monotonic();
+        let commit_wait = shared.config.commit_interval;
         debug!(index = %shared.name, "index writer opened");
         Ok(Self {
             shared,
@@ -212,6 +218,7 @@ impl Worker {
             replaced: 0,
             dirty_since: None,
             last_work,
+            commit_wait,
         })
     }
 
@@ -262,7 +269,7 @@ impl Worker {
         let config = &self.shared.config;
         let now = self.shared.clock.monotonic();
         let due = match self.dirty_since {
-            Some(since) => since + config.commit_interval,
+            Some(since) => since + self.commit_wait,
             None => self.last_work + config.writer_idle,
         };
         due.saturating_sub(now).min(TICK)
@@ -273,7 +280,7 @@ impl Worker {
         let Some(since) = self.dirty_since else {
             return false;
         };
-        now.saturating_sub(since) >= config.commit_interval
+        now.saturating_sub(since) >= self.commit_wait
             || self.bytes as u64 >= config.commit_bytes.0
             || self.replaced >= REPLACED_MAX
     }
@@ -389,6 +396,7 @@ impl Worker {
     }
 
     fn commit(&mut self) -> tantivy::Result<()> {
+        let start = self.shared.clock.monotonic();
         let payload = {
             let sources = self.shared.sources.lock();
             let positions = sources
@@ -408,6 +416,13 @@ impl Worker {
         self.bytes = 0;
         self.replaced = 0;
         self.dirty_since = None;
+        // What commits fast is seen sooner; a load of which a commit takes long commits rarely.
+        let took = self.shared.clock.monotonic().saturating_sub(start);
+        let config = &self.shared.config;
+        let wait = took.saturating_mul(COMMIT_PART);
+        self.commit_wait = wait
+            .max(config.commit_interval_min)
+            .min(config.commit_interval);
         Ok(())
     }
 

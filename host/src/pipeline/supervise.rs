@@ -180,7 +180,8 @@ async fn supervise(state: &Arc<State>) {
         }
         tokio::select! {
             Some(ended) = tasks.join_next() => {
-                if let Some(why) = note_end(state, ended, draining) {
+                // A task sees the wish to drain as soon as this loop does, or sooner.
+                if let Some(why) = note_end(state, ended, *drain.borrow()) {
                     error!(pipeline = %name, error = %why, "pipeline failed");
                     failed.get_or_insert(why);
                     shared.stop.ask();

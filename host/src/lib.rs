@@ -21,6 +21,7 @@ pub mod http_guard;
 pub mod metrics;
 pub mod node;
 pub mod pipeline;
+pub mod registry;
 pub mod running;
 pub mod shutdown;
 pub mod sinks;

@@ -21,6 +21,7 @@ mod netflix;
 mod operations;
 mod page;
 mod refusals;
+mod registry;
 mod storage_faults;
 mod tidy;
 mod transforms;

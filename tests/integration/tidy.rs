@@ -152,8 +152,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "sources",
             "sinks",
             "pipeline",
+            "registry",
         ],
     ),
+    ("registry", &[]),
 ];
 const LEAVES: &[&str] = &["metrics", "shutdown", "dead_letter", "http", "units"];
 

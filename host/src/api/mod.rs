@@ -8,6 +8,7 @@ mod cursor;
 mod health;
 mod indices;
 mod live;
+mod modules;
 mod rates;
 mod records;
 mod samples;
@@ -32,6 +33,7 @@ use wstream_search::Search;
 
 use crate::groups::Offsets;
 use crate::metrics::Metrics;
+use crate::registry::{Registry, Switch};
 use crate::running::Running;
 use crate::shutdown::Shutdown;
 
@@ -70,6 +72,10 @@ pub struct ApiState {
     pub offsets: Offsets,
     /// What runs.
     pub running: Running,
+    /// Modules that were uploaded.
+    pub registry: Registry,
+    /// Asks the node to change modules.
+    pub switch: Switch,
     /// What is counted.
     pub metrics: Metrics,
     /// Rates of counters.
@@ -135,7 +141,15 @@ pub fn router(state: ApiState, pages: Router) -> Router {
         .route("/pipelines/{pipeline}", get(stats::pipeline))
         .route("/sources", get(stats::sources))
         .route("/sinks", get(stats::sinks))
-        .route("/transforms", get(stats::transforms))
+        .route("/transforms", get(modules::list))
+        .route(
+            "/transforms/{name}",
+            get(modules::one).put(modules::put).delete(modules::delete),
+        )
+        .route(
+            "/transforms/{name}/versions/{version}/activate",
+            post(modules::activate),
+        )
         .route("/dlq", get(stats::dead_letters))
         .route("/indices", get(indices::list))
         .route("/indices/{target}/_search", post(indices::search))

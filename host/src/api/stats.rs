@@ -184,11 +184,6 @@ pub(super) async fn sinks(State(state): State<ApiState>) -> Json<Value> {
     Json(json!({"sinks": state.running.sinks()}))
 }
 
-/// `GET /transforms`
-pub(super) async fn transforms(State(state): State<ApiState>) -> Json<Value> {
-    Json(json!({"transforms": state.running.transforms()}))
-}
-
 /// `GET /dlq`
 pub(super) async fn dead_letters(State(state): State<ApiState>) -> Json<Value> {
     Json(json!({"topics": dead_letter_views(&state)}))

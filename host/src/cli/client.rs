@@ -101,6 +101,21 @@ impl Client {
         String::from_utf8(body.into()).context("the node's answer is not UTF-8")
     }
 
+    /// Sends a body to a place of its own and returns the JSON that answers it.
+    pub(super) async fn put(
+        &self,
+        path: &str,
+        content: &'static str,
+        body: Bytes,
+    ) -> anyhow::Result<Value> {
+        whole(self.send(Method::PUT, path, Some((content, body))).await?).await
+    }
+
+    /// Deletes what is at a path.
+    pub(super) async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        self.send(Method::DELETE, path, None).await.map(drop)
+    }
+
     /// The lines at a path, as they come.
     pub(super) async fn lines(&self, path: &str) -> anyhow::Result<Lines> {
         let body = self.send(Method::GET, path, None).await?.into_body();

@@ -1,5 +1,5 @@
 //! What a node opens before anything runs, in order: addresses, data directory, log, positions,
-//! index, guests, dashboards.
+//! index, guests, modules, dashboards.
 //!
 //! Addresses are bound first, so that a port in use is told before any file is touched.
 
@@ -21,6 +21,7 @@ use crate::groups::Offsets;
 use crate::http::Listener;
 use crate::http_guard;
 use crate::metrics::Metrics;
+use crate::registry::{Registry, Switch};
 use crate::running::Running;
 use crate::shutdown::Shutdown;
 
@@ -31,6 +32,7 @@ pub(super) struct Core {
     pub(super) offsets: Offsets,
     pub(super) search: Search,
     pub(super) runtime: Arc<Runtime>,
+    pub(super) registry: Registry,
     pub(super) dashboards: Dashboards,
     pub(super) metrics: Metrics,
     pub(super) running: Running,
@@ -74,13 +76,7 @@ impl Core {
         let log = Log::open(log_config, clock.clone())
             .await
             .context("cannot open the log")?;
-        for aside in log.set_aside() {
-            warn!(
-                partition = %aside.partition, first = %aside.first, next = %aside.next,
-                kept_at = %aside.kept_at.display(), reason = %aside.reason,
-                "a segment did not open and is set aside; the rest is served"
-            );
-        }
+        tell_set_aside(&log);
         let offsets = Offsets::open(&log, clock.clone()).await?;
         let search = open_search(dir.join("search"), clock.clone()).await?;
         let runtime = Runtime::new(RuntimeConfig {
@@ -88,6 +84,15 @@ impl Core {
             clock: clock.clone(),
             ..RuntimeConfig::default()
         })?;
+        let registry = Registry::open(
+            dir.join("modules"),
+            log.metadata().clone(),
+            Arc::clone(&runtime),
+            clock.clone(),
+        );
+        let registry = registry
+            .await
+            .context("cannot open the registry of modules")?;
         let facts = NodeFacts {
             http: http.address(),
             search: search_listener.address(),
@@ -104,6 +109,7 @@ impl Core {
             offsets,
             search,
             runtime,
+            registry,
             dashboards: Dashboards::new(),
             metrics: Metrics::new(),
             running: Running::default(),
@@ -122,13 +128,15 @@ impl Core {
         ))
     }
 
-    /// Serves both listeners until `serving` is asked to stop.
-    pub(super) fn serve(&self, listeners: Listeners) {
+    /// Serves both listeners until `serving` is asked to stop; `switch` takes changes of modules.
+    pub(super) fn serve(&self, listeners: Listeners, switch: Switch) {
         let state = ApiState {
             log: self.log.clone(),
             search: self.search.clone(),
             offsets: self.offsets.clone(),
             running: self.running.clone(),
+            registry: self.registry.clone(),
+            switch,
             metrics: self.metrics.clone(),
             rates: Rates::default(),
             clock: self.clock.clone(),
@@ -153,6 +161,16 @@ impl Core {
         self.search.close().await;
         self.log.close().await;
         info!("closed");
+    }
+}
+
+fn tell_set_aside(log: &Log) {
+    for aside in log.set_aside() {
+        warn!(
+            partition = %aside.partition, first = %aside.first, next = %aside.next,
+            kept_at = %aside.kept_at.display(), reason = %aside.reason,
+            "a segment did not open and is set aside; the rest is served"
+        );
     }
 }
 

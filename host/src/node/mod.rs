@@ -23,6 +23,8 @@ use wstream_transform::{Runtime, RuntimeConfig};
 
 use self::core::Core;
 use crate::config::{self, Config, ConfigError, LoadOptions};
+use crate::pipeline::StepConfig;
+use crate::registry::{self, Asked};
 use modules::Modules;
 use parts::{Ending, Parts};
 use progress::Progress;
@@ -91,11 +93,12 @@ pub async fn run(options: RunOptions) -> Result<(), RunError> {
             Err(error) => error.into(),
         });
     }
-    core.serve(listeners);
+    let (switch, mut asked) = registry::switch();
+    core.serve(listeners, switch);
     core.running.set_ready(true);
     announce(&core);
     let progress = Progress::start(&core, parts.sources());
-    let ending = work(&options, &core, &mut parts, &mut asks).await;
+    let ending = work(&options, &core, &mut parts, (&mut asks, &mut asked)).await;
     progress.finish();
     stop(&core, parts, asks).await;
     match ending {
@@ -109,9 +112,14 @@ pub async fn run(options: RunOptions) -> Result<(), RunError> {
 /// # Errors
 /// A module refuses its settings or does not start, or a dashboard is wrong.
 pub async fn try_out(file: &Path, config: &Config) -> anyhow::Result<()> {
-    let mut modules = Modules::new(Runtime::new(RuntimeConfig::default())?);
+    let mut modules = Modules::new(Runtime::new(RuntimeConfig::default())?, None);
     for (name, pipeline) in &config.pipelines {
-        let transforms = modules.load(pipeline).await?;
+        let registered = |step: &StepConfig| !config::names_a_file(&step.module);
+        if pipeline.transforms.iter().any(registered) {
+            // What a node has is seen when it starts.
+            continue;
+        }
+        let transforms = modules.load(name, pipeline, Some(file)).await?;
         Modules::try_out(name, &transforms, Some(file)).await?;
     }
     parts::dashboards(config, Some(file)).map(drop)
@@ -141,14 +149,20 @@ async fn work(
     options: &RunOptions,
     core: &Core,
     parts: &mut Parts,
-    asks: &mut Asks,
+    (asks, asked): (&mut Asks, &mut Asked),
 ) -> Option<Ending> {
     loop {
-        let asked = tokio::select! {
-            asked = asks.next() => asked,
+        let ask = tokio::select! {
+            ask = asks.next() => ask,
+            ask = asked.next() => {
+                let done = parts.change(core, ask.change, options.file.as_deref()).await;
+                // Who asked may have gone.
+                drop(ask.answer.send(done));
+                continue;
+            }
             ending = parts.finished(), if options.once => return Some(ending),
         };
-        match asked {
+        match ask {
             Ask::Stop => return None,
             Ask::Reload => reload(options, core, parts).await,
         }

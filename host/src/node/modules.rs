@@ -1,4 +1,5 @@
-//! The modules that pipelines name by path: read, compiled once, put into service.
+//! The modules that pipelines name, by path or as they are registered: read, compiled once, put into
+//! service.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,18 +12,22 @@ use wstream_transform::{Cause, InitError, Limits, Module, Runtime, Transform};
 
 use crate::config::{self, Config};
 use crate::pipeline::{PipelineConfig, StepConfig};
+use crate::registry::{Reference, Registry};
 
 /// Compiled modules by path. A file is read at each load, and compiled again when it changed.
 #[derive(Debug)]
 pub(super) struct Modules {
     runtime: Arc<Runtime>,
+    registry: Option<Registry>,
     by_path: BTreeMap<String, (Bytes, Module)>,
 }
 
 impl Modules {
-    pub(super) fn new(runtime: Arc<Runtime>) -> Self {
+    /// Without a registry, registered modules are not looked at.
+    pub(super) fn new(runtime: Arc<Runtime>, registry: Option<Registry>) -> Self {
         Self {
             runtime,
+            registry,
             by_path: BTreeMap::new(),
         }
     }
@@ -33,15 +38,20 @@ impl Modules {
     /// A file cannot be read or is not a module that runs here.
     pub(super) async fn load(
         &mut self,
+        name: &str,
         pipeline: &PipelineConfig,
+        file: Option<&Path>,
     ) -> anyhow::Result<Vec<Transform>> {
         let mut transforms = Vec::new();
-        for step in &pipeline.transforms {
-            let module = self.module(&step.module).await?;
+        for (n, step) in pipeline.transforms.iter().enumerate() {
+            let module = match self.module(&step.module).await {
+                Ok(module) => module,
+                Err(error) => return Err(unloaded(error, name, n, &step.module, file)),
+            };
             let config = serde_json::to_string(&step.config)?;
             let config = RawValue::from_string(config)?;
-            let name = name(&step.module, &module);
-            transforms.push(Transform::new(&name, &module, Some(&config), limits(step)));
+            let shown = shown_name(&step.module, &module);
+            transforms.push(Transform::new(&shown, &module, Some(&config), limits(step)));
         }
         Ok(transforms)
     }
@@ -86,8 +96,14 @@ impl Modules {
     }
 
     async fn module(&mut self, path: &str) -> anyhow::Result<Module> {
-        let wasm = tokio::fs::read(path).await;
-        let wasm = Bytes::from(wasm.with_context(|| format!("cannot read module {path}"))?);
+        let wasm = if config::names_a_file(path) {
+            let wasm = tokio::fs::read(path).await;
+            Bytes::from(wasm.with_context(|| format!("cannot read module {path}"))?)
+        } else {
+            let registry = self.registry.as_ref();
+            let registry = registry.context("registered modules are the node's")?;
+            registry.bytes(&Reference::parse(path)?).await?.1
+        };
         if let Some((bytes, module)) = self.by_path.get(path)
             && *bytes == wasm
         {
@@ -107,8 +123,32 @@ impl Modules {
     }
 }
 
-/// The module's own name, else that of its file.
-fn name(path: &str, module: &Module) -> String {
+/// An error at the place of the module's name in the file.
+fn unloaded(
+    error: anyhow::Error,
+    pipeline: &str,
+    step: usize,
+    module: &str,
+    file: Option<&Path>,
+) -> anyhow::Error {
+    let Some(file) = file else { return error };
+    let hint = if config::names_a_file(module) {
+        "`wstream transform show FILE` looks at a module".to_owned()
+    } else {
+        format!(
+            "upload it with `wstream transform push {module} FILE`, or write the path of a file"
+        )
+    };
+    let step = step.to_string();
+    let path = ["pipelines", pipeline, "transforms", &step, "module"];
+    config::problem_at(file, &path, format!("{error:#}"), &hint).into()
+}
+
+/// The name it is registered under; of a file the module's own name, else the file's.
+fn shown_name(path: &str, module: &Module) -> String {
+    if !config::names_a_file(path) {
+        return path.split('@').next().unwrap_or(path).to_owned();
+    }
     let stem = Path::new(path)
         .file_stem()
         .map(|s| s.to_string_lossy().into_owned());

@@ -19,6 +19,7 @@ use super::views;
 use crate::config::{self, Config};
 use crate::dashboard::{Dashboard, Dashboards};
 use crate::pipeline::{LimitsConfig, Pipeline, PipelineConfig, PipelineDeps, PipelineState, Plan};
+use crate::registry::{Change, Reference, Refusal};
 use crate::sinks::{DashboardHook, SinkConfig, SinkDeps, Stdout};
 use crate::sources::{
     self, Checkpoints, Pace, SourceConfig, SourceDeps, SourceHandle, SourceState,
@@ -70,7 +71,7 @@ impl Parts {
             config: Config::default(),
             sources: BTreeMap::new(),
             pipelines: BTreeMap::new(),
-            modules: Modules::new(Arc::clone(&core.runtime)),
+            modules: Modules::new(Arc::clone(&core.runtime), Some(core.registry.clone())),
             checkpoints,
         })
     }
@@ -113,7 +114,7 @@ impl Parts {
         let dashboards = dashboards(&config, file)?;
         let mut plans = BTreeMap::new();
         for (name, pipeline) in &config.pipelines {
-            let modules = self.modules.load(pipeline).await?;
+            let modules = self.modules.load(name, pipeline, file).await?;
             let key = Key::new(pipeline, &config, &modules);
             if self
                 .pipelines
@@ -205,6 +206,46 @@ impl Parts {
             self.sources.insert(name.clone(), (source.clone(), handle));
         }
         Ok(())
+    }
+
+    /// Makes a change of a module: pipelines that name it without a version go on with the new one
+    /// from the next batch, or nothing changes.
+    pub(super) async fn change(
+        &mut self,
+        core: &Core,
+        change: Change,
+        file: Option<&Path>,
+    ) -> Result<(), Refusal> {
+        match change {
+            Change::Activate { name, version } => {
+                let before = core.registry.get(&name)?.active;
+                core.registry.activate(&name, version).await?;
+                let config = self.config.clone();
+                if let Err(error) = self.apply(core, config, file).await {
+                    core.registry.activate(&name, before).await?;
+                    return Err(Refusal::Unfit(format!("{error:#}")));
+                }
+            }
+            Change::Delete { name } => {
+                let pipelines = self.users(&name);
+                if !pipelines.is_empty() {
+                    return Err(Refusal::InUse { name, pipelines });
+                }
+                core.registry.delete(&name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Pipelines that name a registered module.
+    fn users(&self, name: &str) -> Vec<String> {
+        let names = |module: &str| {
+            !config::names_a_file(module)
+                && Reference::parse(module).is_ok_and(|reference| reference.name == name)
+        };
+        let pipelines = self.config.pipelines.iter();
+        let using = pipelines.filter(|(_, p)| p.transforms.iter().any(|s| names(&s.module)));
+        using.map(|(pipeline, _)| pipeline.clone()).collect()
     }
 
     /// The sources' handles.

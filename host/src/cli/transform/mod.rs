@@ -1,10 +1,11 @@
-//! `wstream transform`: a module's life before it meets a node. None of it needs one.
+//! `wstream transform`: a module's life, before it meets a node and in it.
 
 mod build;
 mod cases;
 mod compilers;
 mod language;
 mod new;
+mod registry;
 mod show;
 mod test;
 mod toolchain;
@@ -50,6 +51,18 @@ enum TransformCommand {
     Bench(TransformBenchArgs),
     /// Show what a module says of itself.
     Show(show::ShowArgs),
+    /// Upload a module to a node: pipelines that name it go on with it.
+    #[command(after_help = registry::EXAMPLES)]
+    Push(registry::PushArgs),
+    /// List what a node has: modules, their versions, and what runs.
+    #[command(after_help = registry::EXAMPLES)]
+    List(registry::ListArgs),
+    /// Go back to an earlier version, or to any other.
+    #[command(after_help = registry::EXAMPLES)]
+    Rollback(registry::RollbackArgs),
+    /// Delete a module with all its versions, if no pipeline uses it.
+    #[command(after_help = registry::EXAMPLES)]
+    Delete(registry::DeleteArgs),
 }
 
 pub(super) async fn execute(args: TransformArgs, output: &mut Output) -> anyhow::Result<()> {
@@ -59,6 +72,10 @@ pub(super) async fn execute(args: TransformArgs, output: &mut Output) -> anyhow:
         TransformCommand::Test(args) => test::execute(args, output).await,
         TransformCommand::Bench(args) => bench_transform(args, output).await,
         TransformCommand::Show(args) => show::execute(&args, output),
+        TransformCommand::Push(args) => registry::push(args, output).await,
+        TransformCommand::List(args) => registry::list(args, output).await,
+        TransformCommand::Rollback(args) => registry::rollback(args, output).await,
+        TransformCommand::Delete(args) => registry::delete(args, output).await,
     }
 }
 

@@ -15,6 +15,7 @@ use super::problem::{Problem, nearest};
 use super::read::Declared;
 use super::{Config, LoadOptions, names_a_file};
 use crate::pipeline::PipelineConfig;
+use crate::registry::Reference;
 use crate::sinks::SinkConfig;
 
 /// Most partitions of a topic: each costs an open store and a task per pipeline.
@@ -262,13 +263,11 @@ impl Checker<'_> {
             }
             if names_a_file(&step.module) {
                 self.module(&path, step);
-            } else {
-                let message = format!("no module is registered as \"{}\"", step.module);
-                let hint = format!(
-                    "write the path of a file, as in \"transforms/dist/{}.wasm\"",
-                    step.module
-                );
-                self.report(&[path.as_slice(), &["module"]].concat(), message, hint);
+            } else if let Err(error) = Reference::parse(&step.module) {
+                let hint =
+                    "write a name, NAME@VERSION, or the path of a file, as in \"dist/a.wasm\"";
+                let place = [path.as_slice(), &["module"]].concat();
+                self.report(&place, error.to_string(), hint.to_owned());
             }
         }
     }

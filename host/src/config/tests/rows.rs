@@ -335,11 +335,11 @@ fn what_the_parts_say_of_each_other_and_of_files_is_checked() {
         ),
         (
             r#"from = ["netflix-titles"]"#,
-            "from = [\"netflix-titles\"]\ntransforms = [{ module = \"m\", on_failure = \"skp\" }]",
+            "from = [\"netflix-titles\"]\ntransforms = [{ module = \"m@0\", on_failure = \"skp\" }]",
             &[
-                r#"w.toml:14:26: no module is registered as "m""#,
-                r#"  hint: write the path of a file, as in "transforms/dist/m.wasm""#,
-                r#"w.toml:14:44: `on_failure` in [pipelines.titles] cannot be "skp""#,
+                r#"w.toml:14:26: "m@0" cannot name a module: use letters, digits, '-', '_' and '.', at most 100"#,
+                r#"  hint: write a name, NAME@VERSION, or the path of a file, as in "dist/a.wasm""#,
+                r#"w.toml:14:46: `on_failure` in [pipelines.titles] cannot be "skp""#,
                 "  hint: did you mean `skip`?",
             ][..],
         ),

@@ -1,0 +1,161 @@
+//! The registry of modules over HTTP: upload, list, history, activate, delete.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::ApiState;
+use crate::http::ApiError;
+use crate::registry::{Change, Refusal, RegistryError, Stored};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PutOptions {
+    #[serde(default = "yes")]
+    activate: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// `GET /transforms`: what runs, and what is registered.
+pub(super) async fn list(State(state): State<ApiState>) -> Json<Value> {
+    let modules = state.registry.list();
+    Json(json!({"transforms": state.running.transforms(), "modules": modules}))
+}
+
+/// `GET /transforms/{name}`
+pub(super) async fn one(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let running: Vec<_> = {
+        let all = state.running.transforms().into_iter();
+        all.filter(|transform| transform.name == name).collect()
+    };
+    match state.registry.get(&name) {
+        Ok(entry) => {
+            let (active, versions) = (entry.active, entry.versions);
+            Ok(Json(json!({
+                "name": name, "active": active, "versions": versions, "running": running,
+            })))
+        }
+        Err(_) if !running.is_empty() => Ok(Json(
+            json!({"name": name, "versions": [], "running": running}),
+        )),
+        Err(error) => Err(refused(error)),
+    }
+}
+
+/// `PUT /transforms/{name}`: the body is the module, taken as it comes.
+pub(super) async fn put(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    Query(options): Query<PutOptions>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let mut upload = state.registry.begin().await.map_err(refused)?;
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| {
+            let message = format!("the upload was cut off: {error}");
+            ApiError::bad_request("cut_off", message).hint("nothing was stored: send it again")
+        })?;
+        upload.write(&piece).await.map_err(refused)?;
+    }
+    let stored = state.registry.put(&name, upload).await.map_err(refused)?;
+    let version = stored.version.version;
+    if options.activate {
+        activate_version(&state, &name, version).await?;
+    }
+    let active = state.registry.get(&name).is_ok_and(|e| e.active == version);
+    let status = if stored.existed {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    Ok((status, Json(answer(&stored, active))).into_response())
+}
+
+fn answer(stored: &Stored, active: bool) -> Value {
+    let mut answer = json!(stored);
+    answer["active"] = active.into();
+    answer
+}
+
+/// `POST /transforms/{name}/versions/{version}/activate`
+pub(super) async fn activate(
+    State(state): State<ApiState>,
+    Path((name, version)): Path<(String, u64)>,
+) -> Result<Json<Value>, ApiError> {
+    activate_version(&state, &name, version).await?;
+    Ok(Json(json!({"name": name, "active": version})))
+}
+
+async fn activate_version(state: &ApiState, name: &str, version: u64) -> Result<(), ApiError> {
+    let name = name.to_owned();
+    let hint = format!("{name}@{version} is stored; the version before is still the active one");
+    let asked = state.switch.ask(Change::Activate { name, version }).await;
+    asked.map_err(|refusal| not_done(refusal).hint(hint))
+}
+
+/// `DELETE /transforms/{name}`
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let asked = state.switch.ask(Change::Delete { name }).await;
+    asked.map_err(|refusal| not_done(refusal).hint("take it out of the pipelines first"))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn not_done(refusal: Refusal) -> ApiError {
+    match refusal {
+        Refusal::Registry(error) => refused(error),
+        Refusal::InUse { name, pipelines } => {
+            let message = format!("module {name:?} is used by {}", pipelines.join(", "));
+            ApiError::new(StatusCode::CONFLICT, "in_use", message)
+        }
+        Refusal::Unfit(why) => ApiError::new(StatusCode::CONFLICT, "not_activated", why),
+        Refusal::Stopping => ApiError::unavailable("stopping", "the node is stopping"),
+    }
+}
+
+fn refused(error: RegistryError) -> ApiError {
+    let message = error.to_string();
+    let (status, code, hint) = match error {
+        RegistryError::Name(_) => (StatusCode::BAD_REQUEST, "bad_name", ""),
+        RegistryError::TooLarge { .. } => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "compile it without debug information",
+        ),
+        RegistryError::Module(_) => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "bad_module",
+            "`wstream transform show FILE` looks at it, `wstream transform test FILE` runs it",
+        ),
+        RegistryError::Unknown(_) | RegistryError::NoVersion { .. } => (
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "list what there is with GET /api/v1/transforms",
+        ),
+        RegistryError::Gone { .. } => (StatusCode::CONFLICT, "file_gone", ""),
+        RegistryError::TooMany => (StatusCode::CONFLICT, "too_many_versions", ""),
+        RegistryError::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => (
+            StatusCode::INSUFFICIENT_STORAGE,
+            "disk_full",
+            "make room and send it again",
+        ),
+        RegistryError::Io(_) | RegistryError::Metadata(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "internal", "")
+        }
+    };
+    ApiError::new(status, code, message).hint(hint)
+}

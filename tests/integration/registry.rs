@@ -1,0 +1,239 @@
+//! Modules that are uploaded to a running node: versions, switches under load, roll back, and what
+//! is refused.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::harness::{Node, NodeBuilder, Output, project, until, write, wstream};
+
+const CONFIG: &str = r#"
+[topics.in]
+partitions = 2
+[topics.out]
+partitions = 2
+[pipelines.p]
+from = ["in"]
+transforms = [{ module = "mark" }]
+to = ["out"]
+[sinks.out]
+type = "topic"
+topic = "out"
+"#;
+
+/// A module whose every output's value is one letter: it tells which version worked.
+fn letter(dir: &Path, letter: char) -> PathBuf {
+    let code = u32::from(letter);
+    // The frame is the index of the record, kind 0, output 0, by key, inherited time, no key,
+    // a value of one byte, no headers; the records' own bytes are not looked at.
+    let text = format!(
+        r#"(module
+        (memory (export "memory") 4)
+        (global $version i32 (i32.const {code}))
+        (func (export "wstream_abi_v1"))
+        (func (export "wstream_alloc") (param i32) (result i32) i32.const 65536)
+        (func (export "wstream_process") (param $at i32) (param $len i32) (result i64)
+          (local $count i32) (local $index i32) (local $out i32)
+          (local.set $count (i32.load (i32.add
+            (i32.add (local.get $at) (i32.load16_u (local.get $at))) (i32.const 6))))
+          (loop $next
+            (local.set $out (i32.mul (local.get $index) (i32.const 32)))
+            (i32.store (local.get $out) (local.get $index))
+            (i32.store8 offset=4 (local.get $out) (i32.const 0))
+            (i32.store16 offset=5 (local.get $out) (i32.const 0))
+            (i32.store offset=7 (local.get $out) (i32.const -1))
+            (i64.store offset=11 (local.get $out) (i64.const 0x8000000000000000))
+            (i32.store offset=19 (local.get $out) (i32.const -1))
+            (i32.store offset=23 (local.get $out) (i32.const 1))
+            (i32.store8 offset=27 (local.get $out) (global.get $version))
+            (i32.store offset=28 (local.get $out) (i32.const 0))
+            (local.set $index (i32.add (local.get $index) (i32.const 1)))
+            (br_if $next (i32.lt_u (local.get $index) (local.get $count))))
+          (i64.extend_i32_u (i32.mul (local.get $count) (i32.const 32)))))"#
+    );
+    write(
+        dir,
+        &format!("{letter}.wasm"),
+        wat::parse_str(text).unwrap(),
+    )
+}
+
+fn command(node: &Node, args: &[&str]) -> Output {
+    let base = format!("http://{}", node.http());
+    Output::of(wstream(["transform"]).args(args).args(["--node", &base]))
+}
+
+fn push(node: &Node, name: &str, module: &Path) -> Output {
+    command(node, &["push", name, module.to_str().unwrap()])
+}
+
+/// The values of a topic, a list for each partition in the order of offsets.
+fn values(node: &Node, topic: &str) -> Vec<Vec<String>> {
+    let partitions = 0..2;
+    let read = |partition| {
+        let path =
+            format!("/api/v1/topics/{topic}/records?partition={partition}&offset=0&limit=100000");
+        let answer = node.ask("GET", &path, &[], b"").text();
+        let lines = answer
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines
+            .map(|r| r["value"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    partitions.map(read).collect()
+}
+
+fn count(node: &Node, topic: &str) -> u64 {
+    node.get(&format!("/api/v1/topics/{topic}"))["records"]
+        .as_u64()
+        .unwrap()
+}
+
+fn produce(node: &Node, from: usize, records: usize) {
+    let lines: String = (from..from + records)
+        .map(|n| format!("{}\n", json!({"value": n.to_string()})))
+        .collect();
+    let answer = node.ask("POST", "/api/v1/topics/in/records", &[], lines.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// A node whose pipeline names the module, which was uploaded first.
+fn started(dir: &Path) -> (Node, NodeBuilder) {
+    let bare = NodeBuilder::new(&dir.join("data"));
+    let node = bare.start();
+    let output = push(&node, "mark", &letter(dir, 'a'));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(
+        output.stdout.starts_with("mark@1: active, wstream_v1"),
+        "{}",
+        output.stdout
+    );
+    drop(node);
+    let config = write(dir, "wstream.toml", CONFIG);
+    let builder = bare.file(&config);
+    (builder.start(), builder)
+}
+
+#[test]
+fn versions_switch_under_load_and_nothing_is_lost_doubled_or_out_of_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, builder) = started(dir.path());
+    let mut sent = 0;
+    for letter_of in ['b', 'c', 'd', 'e'] {
+        for _ in 0..20 {
+            produce(&node, sent, 50);
+            sent += 50;
+        }
+        let output = push(&node, "mark", &letter(dir.path(), letter_of));
+        assert_eq!(output.code, 0, "{}", output.stderr);
+    }
+    produce(&node, sent, 50);
+    sent += 50;
+    until("every record to be there", || {
+        (count(&node, "out") == sent as u64).then_some(())
+    });
+    let outputs = values(&node, "out");
+    assert_eq!(outputs.iter().map(Vec::len).sum::<usize>(), sent);
+    for partition in &outputs {
+        let letters: Vec<&str> = partition.iter().map(String::as_str).collect();
+        assert!(letters.is_sorted(), "a version came back: {letters:?}");
+    }
+    let last: Vec<_> = outputs.iter().filter_map(|p| p.last()).collect();
+    assert!(last.contains(&&"e".to_owned()), "{last:?}");
+
+    let output = command(&node, &["rollback", "mark", "--to", "2"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    produce(&node, sent, 2);
+    until("two more", || {
+        (count(&node, "out") == sent as u64 + 2).then_some(())
+    });
+    let newest = values(&node, "out");
+    let newest: Vec<_> = newest.iter().filter_map(|p| p.last()).collect();
+    assert!(newest.contains(&&"b".to_owned()), "{newest:?}");
+
+    // Versions and what is active survive the node.
+    drop(node);
+    let node = builder.start();
+    let module = node.get("/api/v1/transforms/mark");
+    assert_eq!(
+        (
+            &module["active"],
+            module["versions"].as_array().unwrap().len()
+        ),
+        (&json!(2), 5)
+    );
+}
+
+#[test]
+fn what_cannot_serve_is_refused_and_the_version_before_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, _) = started(dir.path());
+    let filter = project().join("transforms/dist/filter.wasm");
+    let rows: [(&Path, &[&str]); 3] = [
+        (
+            &write(dir.path(), "text.wasm", "text"),
+            &["422", "bad_module", "74 65 78 74"],
+        ),
+        (
+            &write(dir.path(), "empty.wasm", b"\0asm\x01\0\0\0"),
+            &["422", "wstream_abi_v1"],
+        ),
+        // It is a good module, and refuses the pipeline's settings: it is stored, and not activated.
+        (&filter, &["409", "not_activated", "field"]),
+    ];
+    for (module, words) in rows {
+        let bytes = std::fs::read(module).unwrap();
+        let answer = node.ask("PUT", "/api/v1/transforms/mark", &[], &bytes);
+        let said = format!("{} {}", answer.status, answer.text());
+        for word in words {
+            assert!(said.contains(word), "no {word} in {said}");
+        }
+    }
+    assert_eq!(node.get("/api/v1/transforms/mark")["active"], 1);
+    produce(&node, 0, 10);
+    until("ten records", || (count(&node, "out") == 10).then_some(()));
+    assert!(
+        values(&node, "out")
+            .iter()
+            .flatten()
+            .all(|value| value == "a")
+    );
+
+    let output = command(&node, &["delete", "mark"]);
+    assert_eq!(output.code, 1);
+    assert!(output.stderr.contains("used by p"), "{}", output.stderr);
+    let output = command(&node, &["rollback", "mark", "--to", "9"]);
+    assert!(output.stderr.contains("no version 9"), "{}", output.stderr);
+    let other = letter(dir.path(), 'z');
+    assert_eq!(push(&node, "unused", &other).code, 0);
+    assert_eq!(command(&node, &["delete", "unused"]).code, 0);
+    assert_eq!(
+        node.ask("GET", "/api/v1/transforms/unused", &[], b"")
+            .status,
+        404
+    );
+}
+
+#[test]
+fn a_name_that_nobody_registered_is_refused_at_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = write(dir.path(), "wstream.toml", CONFIG);
+    let output = Output::of(
+        &mut NodeBuilder::new(&dir.path().join("data"))
+            .file(&config)
+            .command(),
+    );
+    assert_eq!(output.code, 78, "{}", output.stderr);
+    for word in [
+        "wstream.toml:8:",
+        "no module \"mark\"",
+        "wstream transform push mark",
+    ] {
+        assert!(
+            output.stderr.contains(word),
+            "no {word} in {}",
+            output.stderr
+        );
+    }
+}

@@ -181,7 +181,7 @@ mod tests {
             assert!(!sdk.is_empty(), "{language:?}");
             for (path, _) in sdk {
                 assert!(
-                    !path.contains("sample") && !path.contains("_test"),
+                    !path.contains("/samples/") && !path.ends_with("_test.go"),
                     "{path}"
                 );
             }

@@ -213,7 +213,7 @@ pub(super) async fn produce(
     let mut offsets = Vec::new();
     let mut count = 0;
     for (partition, records) in records {
-        let (base, n) = append(&state, &topic, partition, &records).await?;
+        let (base, n) = append(&state, &topic, partition, &records, count).await?;
         count += n;
         offsets.push(json!({"partition": partition, "base_offset": base, "count": n}));
     }
@@ -263,11 +263,14 @@ fn parse(
     Ok(by_partition)
 }
 
+/// Appends records to a partition. An error says how many records of the request are stored: those
+/// `before`, and the batches in front of the one that was refused.
 async fn append(
     state: &ApiState,
     topic: &TopicName,
     partition: PartitionId,
     records: &[Record],
+    before: usize,
 ) -> Result<(Offset, usize), ApiError> {
     let name = TopicPartition::new(topic.clone(), partition);
     let Some(log) = state.log.partition(&name) else {
@@ -277,7 +280,7 @@ async fn append(
         ));
     };
     let mut builder = BatchBuilder::new();
-    let mut first = None;
+    let (mut first, mut stored) = (None, before);
     let mut rest = records.iter().peekable();
     while let Some(record) = rest.next() {
         builder.push(record);
@@ -285,16 +288,19 @@ async fn append(
         if rest.peek().is_some() && builder.byte_len() + next < BATCH_BYTES {
             continue;
         }
+        let count = builder.len();
         if let Some(batch) = builder.finish(None) {
-            let appended = log.append(batch).await.map_err(|e| refused(&name, &e))?;
+            let appended = log.append(batch).await;
+            let appended = appended.map_err(|e| refused(&name, &e, stored))?;
+            stored += count;
             first = first.or(Some(appended.base_offset));
         }
     }
     Ok((first.unwrap_or_default(), records.len()))
 }
 
-fn refused(name: &TopicPartition, error: &AppendError) -> ApiError {
-    let message = format!("{name}: {error}");
+fn refused(name: &TopicPartition, error: &AppendError, stored: usize) -> ApiError {
+    let message = format!("{name}: {error}; {stored} records of this request were stored");
     match error {
         AppendError::TooLarge { .. } => {
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "record_too_large", message)

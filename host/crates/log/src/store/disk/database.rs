@@ -1,8 +1,8 @@
 //! Opens sled databases, with what it takes so that one kill or one bad file does not cost more
 //! than it must.
 //!
-//! A kill during an open leaves `snap.*.generating`, which the next open would take for
-//! corruption: it is deleted first. Where an open fails, the snapshots are deleted and the log is
+//! A kill during an open leaves `snap.*.generating`, or half a `conf` where there is no data yet,
+//! which the next open would take for corruption: they are deleted first. Where an open fails, the snapshots are deleted and the log is
 //! replayed from its beginning; they hold nothing that the log does not. Panics of sled are
 //! errors here.
 
@@ -52,6 +52,7 @@ impl Fault {
 /// Opens the database in `dir`, or makes one that writes through buffers of `buffer_bytes`.
 pub(crate) fn open(dir: &Path, buffer_bytes: usize) -> Result<sled::Db, Fault> {
     delete_snapshots(dir, ".generating").map_err(Fault::Failed)?;
+    forget_unborn(dir).map_err(Fault::Failed)?;
     let buffer_bytes = buffer_bytes_of(dir).unwrap_or(buffer_bytes);
     match try_open(dir, buffer_bytes) {
         Err(Fault::Broken(reason)) => {
@@ -61,6 +62,17 @@ pub(crate) fn open(dir: &Path, buffer_bytes: usize) -> Result<sled::Db, Fault> {
         }
         other => other,
     }
+}
+
+/// A kill while a database was made can leave its file `conf` without its checksum, which sled would
+/// take for corruption. Without data there is nothing that it could be wrong about.
+fn forget_unborn(dir: &Path) -> Result<(), StoreError> {
+    let has_data = fs::metadata(dir.join("db")).is_ok_and(|db| db.len() > 0);
+    let conf = dir.join("conf");
+    if has_data || !conf.exists() {
+        return Ok(());
+    }
+    fs::remove_file(&conf).map_err(|e| failed("remove", &conf, &e))
 }
 
 /// What the database in `dir` was made with, as its file `conf` says in its first line.

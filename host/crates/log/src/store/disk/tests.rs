@@ -75,6 +75,23 @@ fn garble_names(segment: &Path) {
 }
 
 #[test]
+fn a_database_that_a_kill_left_half_made_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(database::open(dir.path(), database::BUFFER_BYTES_SMALL).unwrap());
+    let whole = fs::read(dir.path().join("conf")).unwrap();
+    // What is in the file when each of its two writes is done, and within them.
+    for cut in [0, 1, 9, whole.len() - 4, whole.len() - 1] {
+        let half = tempfile::tempdir().unwrap();
+        fs::write(half.path().join("conf"), &whole[..cut]).unwrap();
+        if cut % 2 == 0 {
+            fs::write(half.path().join("db"), b"").unwrap();
+        }
+        let db = database::open(half.path(), database::BUFFER_BYTES_SMALL).unwrap();
+        db.insert(b"k", b"v").unwrap();
+    }
+}
+
+#[test]
 fn conforms() {
     conformance::suite(&|clock, run| {
         let dir = tempfile::tempdir().unwrap();

@@ -205,6 +205,7 @@ fn what_cannot_serve_is_refused_and_the_version_before_goes_on() {
     assert!(output.stderr.contains("used by p"), "{}", output.stderr);
     let output = command(&node, &["rollback", "mark", "--to", "9"]);
     assert!(output.stderr.contains("no version 9"), "{}", output.stderr);
+    assert!(!output.stderr.contains("is stored"), "{}", output.stderr);
     let other = letter(dir.path(), 'z');
     assert_eq!(push(&node, "unused", &other).code, 0);
     assert_eq!(command(&node, &["delete", "unused"]).code, 0);

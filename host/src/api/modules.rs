@@ -100,9 +100,8 @@ pub(super) async fn activate(
 
 async fn activate_version(state: &ApiState, name: &str, version: u64) -> Result<(), ApiError> {
     let name = name.to_owned();
-    let hint = format!("{name}@{version} is stored; the version before is still the active one");
     let asked = state.switch.ask(Change::Activate { name, version }).await;
-    asked.map_err(|refusal| not_done(refusal).hint(hint))
+    asked.map_err(not_done)
 }
 
 /// `DELETE /transforms/{name}`
@@ -111,19 +110,19 @@ pub(super) async fn delete(
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let asked = state.switch.ask(Change::Delete { name }).await;
-    asked.map_err(|refusal| not_done(refusal).hint("take it out of the pipelines first"))?;
+    asked.map_err(not_done)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 fn not_done(refusal: Refusal) -> ApiError {
+    let message = refusal.to_string();
     match refusal {
         Refusal::Registry(error) => refused(error),
-        Refusal::InUse { name, pipelines } => {
-            let message = format!("module {name:?} is used by {}", pipelines.join(", "));
-            ApiError::new(StatusCode::CONFLICT, "in_use", message)
-        }
-        Refusal::Unfit(why) => ApiError::new(StatusCode::CONFLICT, "not_activated", why),
-        Refusal::Stopping => ApiError::unavailable("stopping", "the node is stopping"),
+        Refusal::InUse { .. } => ApiError::new(StatusCode::CONFLICT, "in_use", message)
+            .hint("take it out of the pipelines first"),
+        Refusal::Unfit(_) => ApiError::new(StatusCode::CONFLICT, "not_activated", message)
+            .hint("the version is stored; the one before is still the active one"),
+        Refusal::Stopping => ApiError::unavailable("stopping", message),
     }
 }
 

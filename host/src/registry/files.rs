@@ -7,7 +7,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt as _;
 use wstream_record::ByteSize;
@@ -29,7 +28,6 @@ pub(super) struct Files {
 pub struct Upload {
     path: PathBuf,
     file: Option<File>,
-    hash: Sha256,
     bytes: u64,
     bytes_max: ByteSize,
 }
@@ -75,7 +73,6 @@ impl Files {
         Ok(Upload {
             path,
             file: Some(file),
-            hash: Sha256::new(),
             bytes: 0,
             bytes_max: self.module_bytes_max,
         })
@@ -115,21 +112,18 @@ impl Upload {
             let max = self.bytes_max;
             return Err(RegistryError::TooLarge { max: Size(max) });
         }
-        self.hash.update(bytes);
         if let Some(file) = &mut self.file {
             file.write_all(bytes).await?;
         }
         Ok(())
     }
 
-    /// Everything came: its digest, its size, and its bytes as the disk has them.
-    pub(super) async fn finish(&mut self) -> Result<(String, u64, Bytes), RegistryError> {
+    /// Everything came: its bytes as the disk has them.
+    pub(super) async fn finish(&mut self) -> Result<Bytes, RegistryError> {
         if let Some(file) = &mut self.file {
             file.flush().await?;
         }
-        let digest = std::mem::take(&mut self.hash).finalize();
-        let bytes = fs::read(&self.path).await?;
-        Ok((hex(&digest), self.bytes, Bytes::from(bytes)))
+        Ok(Bytes::from(fs::read(&self.path).await?))
     }
 }
 
@@ -146,10 +140,4 @@ fn remove_quietly(path: &Path) {
     {
         tracing::warn!(path = %path.display(), %error, "could not remove an upload");
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    let pair = |b: &u8| [b >> 4, b & 15].map(|d| char::from(DIGITS[usize::from(d)]));
-    bytes.iter().flat_map(pair).collect()
 }

@@ -257,8 +257,8 @@ impl Registry {
     /// It is no module that runs here, there are too many, or it cannot be stored; nothing is kept.
     pub async fn put(&self, name: &str, mut upload: Upload) -> Result<Stored, RegistryError> {
         check_name(name)?;
-        let (sha256, size, bytes) = upload.finish().await?;
-        let module = self.0.runtime.compile(bytes).await?;
+        let module = self.0.runtime.compile(upload.finish().await?).await?;
+        let sha256 = module.sha256_hex();
         let _changes = self.0.changes.lock().await;
         let known = self.get(name).ok();
         let same = known.as_ref().and_then(|entry| {
@@ -272,7 +272,7 @@ impl Registry {
             Some(version) => version,
             None => {
                 let last = known.as_ref().map_or(0, |entry| entry.last);
-                self.add(name, last + 1, &module, sha256, size).await?
+                self.add(name, last + 1, &module).await?
             }
         };
         Ok(Stored {
@@ -287,8 +287,6 @@ impl Registry {
         name: &str,
         number: u64,
         module: &Module,
-        sha256: String,
-        size: u64,
     ) -> Result<Version, RegistryError> {
         let count: usize = {
             let entries = self.0.entries.read();
@@ -299,8 +297,8 @@ impl Registry {
         }
         let version = Version {
             version: number,
-            sha256,
-            size,
+            sha256: module.sha256_hex(),
+            size: module.size().0,
             abi: module.kind().to_owned(),
             description: module.metadata().description.clone().unwrap_or_default(),
             created_ms: self.0.clock.now().0,

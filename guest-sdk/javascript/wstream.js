@@ -1,0 +1,183 @@
+// The wstream SDK for transforms in JavaScript and TypeScript: a function that gets each record of
+// a topic and says what becomes of it. See README.md.
+
+import { JsonObject } from './json.js';
+
+export { JsonObject };
+
+const CODE_MAX = 999;
+const OUTPUT_MAX = 0xffff;
+const PARTITION_MAX = 0xffffffff;
+const NOT_OBJECT = 'the value is not a JSON object';
+
+// A byte order mark is part of the text: what is passed on keeps its bytes.
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const encoder = new TextEncoder();
+
+/** Fails the record, or in a constructor the configuration, with a code of 0 to 999. */
+export class Failure extends Error {
+  constructor(code, message) {
+    super(message);
+    this.name = 'Failure';
+    this.code = whole(code, CODE_MAX, "a failure's code");
+  }
+}
+
+/** What a transform gets. */
+export class Record {
+  #input;
+
+  constructor(input, topic, partition) {
+    this.#input = input;
+    this.topic = topic;
+    this.partition = partition;
+  }
+
+  get offset() {
+    return Number(this.#input.offset);
+  }
+
+  get timestamp() {
+    return Number(this.#input.timestamp);
+  }
+
+  get key() {
+    return this.#input.key?.val ?? null;
+  }
+
+  get value() {
+    return this.#input.value?.val ?? null;
+  }
+
+  get headers() {
+    return this.#input.headers.map(({ name, value }) => [name, value?.val ?? null]);
+  }
+
+  header(name) {
+    return this.#input.headers.findLast((header) => header.name === name)?.value?.val ?? null;
+  }
+
+  bytes() {
+    const value = this.value;
+    return typeof value === 'string' ? encoder.encode(value) : value;
+  }
+
+  text() {
+    const value = this.value;
+    return value instanceof Uint8Array ? utf8.decode(value) : value;
+  }
+
+  json(code = 0) {
+    try {
+      return JSON.parse(this.text() ?? '');
+    } catch (cause) {
+      throw new Failure(code, 'the value is not JSON');
+    }
+  }
+
+  object(code = 0) {
+    let object;
+    try {
+      object = JsonObject.parse(this.text() ?? '');
+    } catch {
+      // Not UTF-8.
+    }
+    if (!object) throw new Failure(code, NOT_OBJECT);
+    return object;
+  }
+
+  with(changes) {
+    return { key: this.key, value: this.value, headers: this.headers, ...changes };
+  }
+}
+
+/** What the module exports as `guest`. */
+export function transform(definition, options = {}) {
+  const outputs = options.outputs ?? definition.outputs ?? ['default'];
+  const payloads = options.payloads ?? definition.payloads ?? 'text';
+  const isClass = typeof definition.prototype?.transform === 'function';
+  let work;
+  return {
+    outputs,
+    init(config) {
+      try {
+        const given = JSON.parse(config);
+        const made = isClass ? new definition(given) : definition(given);
+        work = typeof made === 'function' ? made : (record) => made.transform(record);
+      } catch (error) {
+        throw failureOf(error);
+      }
+      return payloads;
+    },
+    process(topic, partition, inputs) {
+      return inputs.map((input) => {
+        try {
+          const answer = work(new Record(input, topic, partition));
+          return { tag: 'ok', val: outputsOf(answer, outputs) };
+        } catch (error) {
+          return { tag: 'err', val: failureOf(error) };
+        }
+      });
+    },
+  };
+}
+
+function failureOf(error) {
+  if (error instanceof Failure) return { code: error.code, message: error.message };
+  return { code: 0, message: error instanceof Error ? error.message : String(error) };
+}
+
+/** What a transform answered, as the host wants it. */
+function outputsOf(answer, names) {
+  if (answer === undefined || answer === null) return [];
+  if (typeof answer !== 'object') {
+    throw new TypeError(`a transform returns outputs, not a ${typeof answer}`);
+  }
+  if (typeof answer.then === 'function') {
+    throw new TypeError('a transform cannot be async: there is nothing to wait for');
+  }
+  const many = typeof answer[Symbol.iterator] === 'function';
+  return Array.from(many ? answer : [answer], (output) => outputOf(output, names));
+}
+
+function outputOf(given, names) {
+  const output = given instanceof Record ? given.with() : given;
+  if (typeof output !== 'object' || output === null || output instanceof Uint8Array) {
+    throw new TypeError('an output is an object with a value');
+  }
+  return {
+    output: numberOf(output.output ?? 0, names),
+    partition: optional(output.partition, (p) => whole(p, PARTITION_MAX, "an output's partition")),
+    timestamp: optional(output.timestamp, BigInt),
+    key: payload(output.key, "an output's key"),
+    value: payload(output.value, "an output's value"),
+    headers: Array.from(output.headers ?? [], ([name, value]) => ({
+      name: String(name),
+      value: payload(value, "a header's value"),
+    })),
+  };
+}
+
+function optional(value, convert) {
+  return value === undefined || value === null ? undefined : convert(value);
+}
+
+function numberOf(output, names) {
+  if (typeof output === 'number') return whole(output, OUTPUT_MAX, "an output's number");
+  const number = names.indexOf(output);
+  if (number < 0) throw new RangeError(`there is no output ${JSON.stringify(output)}`);
+  return number;
+}
+
+function whole(value, max, what) {
+  if (Number.isInteger(value) && value >= 0 && value <= max) return value;
+  throw new RangeError(`${what} is a whole number up to ${max}, not ${value}`);
+}
+
+function payload(value, what) {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === 'string') return { tag: 'text', val: value };
+  if (value instanceof Uint8Array) return { tag: 'binary', val: value };
+  if (value instanceof JsonObject) return { tag: 'text', val: value.toString() };
+  throw new TypeError(`${what} is a string, a Uint8Array or null, not a ${typeof value}`);
+}

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 /// The custom section's name.
 const SECTION: &str = "wstream";
-/// Magic number and version of a core module.
-const CORE_MODULE: &[u8; 8] = b"\0asm\x01\0\0\0";
+/// Magic number and version of a core module, and of a component: the sections behind either are
+/// framed alike.
+const PREAMBLES: [&[u8; 8]; 2] = [b"\0asm\x01\0\0\0", b"\0asm\x0d\0\x01\0"];
 /// A name is part of file names and addresses.
 const NAME_BYTES_MAX: usize = 100;
 
@@ -51,8 +52,8 @@ pub enum PackageError {
         /// Its value.
         value: String,
     },
-    /// The bytes are not a core WebAssembly module.
-    #[error("not a core WebAssembly module: {0}")]
+    /// The bytes are neither a core WebAssembly module nor a component.
+    #[error("not a WebAssembly module: {0}")]
     Module(&'static str),
     /// The configuration's schema holds what JSON has no form for.
     #[error("transform.toml: config: {0}")]
@@ -109,7 +110,7 @@ fn check_name(of: &'static str, name: &str) -> Result<(), PackageError> {
 /// The module with its description.
 ///
 /// # Errors
-/// The bytes are not a core module, or the manifest has no JSON form.
+/// The bytes are no module, or the manifest has no JSON form.
 pub fn package(module: &[u8], manifest: &Manifest) -> Result<Vec<u8>, PackageError> {
     let json = serde_json::to_vec(manifest)?;
     let mut out = without_section(module)?;
@@ -125,12 +126,12 @@ pub fn package(module: &[u8], manifest: &Manifest) -> Result<Vec<u8>, PackageErr
 
 /// The module's bytes, but not a section of ours.
 fn without_section(module: &[u8]) -> Result<Vec<u8>, PackageError> {
-    let mut rest = module
-        .strip_prefix(CORE_MODULE)
-        .ok_or(PackageError::Module(
-            "its first eight bytes are not a module's",
-        ))?;
-    let mut out = CORE_MODULE.to_vec();
+    let not_ours = PackageError::Module("its first eight bytes are not a module's");
+    let (preamble, mut rest) = match module.split_first_chunk::<8>() {
+        Some((preamble, rest)) if PREAMBLES.contains(&preamble) => (preamble, rest),
+        _ => return Err(not_ours),
+    };
+    let mut out = preamble.to_vec();
     while let Some((&id, behind)) = rest.split_first() {
         let ends_early = PackageError::Module("a section ends behind the end of the file");
         let Some((len, content)) = take_leb(behind) else {
@@ -211,12 +212,23 @@ mod tests {
     }
 
     #[test]
+    fn a_component_gets_the_section_too() {
+        let manifest = Manifest::parse(MANIFEST).unwrap();
+        let sections = &MODULE[8..];
+        let component = [b"\0asm\x0d\0\x01\0", sections].concat();
+        let packaged = package(&component, &manifest).unwrap();
+        let module = package(MODULE, &manifest).unwrap();
+        assert_eq!(packaged[..8], component[..8]);
+        assert_eq!(packaged[8..], module[8..]);
+    }
+
+    #[test]
     fn what_is_no_module_is_refused() {
         let manifest = Manifest::parse("name = \"a\"\nversion = \"1\"").unwrap();
-        let component = b"\0asm\x0d\0\x01\0";
+        let newer = b"\0asm\x0e\0\x01\0";
         let cut = &MODULE[..MODULE.len() - 1];
         let endless = b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff\x01";
-        for bytes in [&b""[..], b"\x7fELF", component, cut, endless] {
+        for bytes in [&b""[..], b"\x7fELF", newer, cut, endless] {
             let error = package(bytes, &manifest).unwrap_err();
             assert!(matches!(error, PackageError::Module(_)), "{error}");
         }

@@ -1,11 +1,20 @@
 #!/usr/bin/env bash
 # Installs what the tests compile transforms with, into a cache outside the clone: zig (for C and
-# Zig) and AssemblyScript. Go is the machine's own, else Debian's. Does nothing, quickly, when all
-# is there. A language that cannot be had here is said by name, and its tests are skipped.
+# Zig), AssemblyScript, componentize-js with esbuild (for JavaScript and TypeScript) and
+# componentize-py (for Python). Go is the machine's own, else Debian's. Does nothing, quickly, when
+# all is there. A language that cannot be had here is said by name, and its tests are skipped.
 set -u
 cache=${WSTREAM_CACHE:-$HOME/.cache/wstream}
 
 say() { printf 'languages: %s\n' "$*" >&2; }
+
+# packages FOLDER NAME...: from npm, into the cache.
+packages() {
+  local folder=$cache/$1
+  shift
+  mkdir -p "$folder"
+  npm install --prefix "$folder" --no-audit --no-fund --loglevel=error "$@" >/dev/null
+}
 
 if ! "$cache/zig/bin/python" -m ziglang version >/dev/null 2>&1; then
   say "installing zig"
@@ -14,8 +23,18 @@ if ! "$cache/zig/bin/python" -m ziglang version >/dev/null 2>&1; then
 fi
 if ! "$cache/asc/node_modules/.bin/asc" --version >/dev/null 2>&1; then
   say "installing AssemblyScript"
-  mkdir -p "$cache/asc"
-  npm install --prefix "$cache/asc" --no-audit --no-fund --loglevel=error assemblyscript@0.28 >/dev/null ||
-    say "no asc: the tests of AssemblyScript are skipped"
+  packages asc assemblyscript@0.28 || say "no asc: the tests of AssemblyScript are skipped"
+fi
+bin=$cache/componentize-js/node_modules/.bin
+if ! { [ -x "$bin/componentize-js" ] && "$bin/esbuild" --version; } >/dev/null 2>&1; then
+  say "installing componentize-js"
+  packages componentize-js @bytecodealliance/componentize-js@0.23 esbuild@0.28 ||
+    say "no componentize-js: the tests of JavaScript and TypeScript are skipped"
+fi
+if ! "$cache/componentize-py/bin/componentize-py" --version >/dev/null 2>&1; then
+  say "installing componentize-py"
+  python3 -m venv "$cache/componentize-py" &&
+    "$cache/componentize-py/bin/pip" install --quiet 'componentize-py==0.25.*' ||
+    say "no componentize-py: the tests of Python are skipped"
 fi
 go version >/dev/null 2>&1 || say "no go: the tests of Go are skipped (install Go 1.24 or newer)"

@@ -1,4 +1,7 @@
 //! Compiles transforms that are not written in Rust: finds the compiler, or says what to install.
+//!
+//! JavaScript and Python become components of the world in `wit/`, with nothing of WASI: the engine's
+//! own calls are cut off when they are made.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,15 +14,24 @@ use super::language::Language;
 /// Where Debian's wasi-libc puts its headers.
 const WASI_HEADERS: &str = "/usr/include/wasm32-wasi";
 
-/// Compiles the transform in a folder to `out`, a core module without its description.
+/// The world of transforms that are components, beside their code.
+const WIT: &str = "wit";
+
+/// Compiles the transform in a folder to `out`, a module or component without its description.
 pub(super) fn compile(language: Language, folder: &Path, out: &Path) -> anyhow::Result<()> {
-    let mut command = match language {
+    match language {
         Language::Rust => bail!("cargo compiles Rust"),
-        Language::Go => go(out)?,
-        Language::AssemblyScript => assemblyscript(folder, out)?,
-        Language::C => c(out)?,
-        Language::Zig => zig_module(out)?,
-    };
+        Language::Go => run(folder, go(out)?),
+        Language::AssemblyScript => run(folder, assemblyscript(folder, out)?),
+        Language::C => run(folder, c(out)?),
+        Language::Zig => run(folder, zig_module(out)?),
+        Language::JavaScript => javascript(folder, "transform.js", out),
+        Language::TypeScript => javascript(folder, "src/transform.ts", out),
+        Language::Python => run(folder, python(folder, out)?),
+    }
+}
+
+fn run(folder: &Path, mut command: Command) -> anyhow::Result<()> {
     let program = Path::new(command.get_program()).display().to_string();
     let status = command.current_dir(folder).status();
     let status = status.with_context(|| format!("cannot run {program}"))?;
@@ -48,24 +60,59 @@ fn go(out: &Path) -> anyhow::Result<Command> {
 }
 
 fn assemblyscript(folder: &Path, out: &Path) -> anyhow::Result<Command> {
-    let own = std::path::absolute(folder)?.join("node_modules/.bin/asc");
-    let mut found = [
-        named("WSTREAM_ASC"),
-        Some(vec![own.into()]),
-        Some(vec!["asc".into()]),
-    ]
-    .into_iter()
-    .flatten();
-    let Some(asc) = found.find(|asc| runs(asc, &["--version"])) else {
-        bail!(
-            "there is no asc\n  hint: run `npm install` in {}, or set WSTREAM_ASC",
-            folder.display()
-        );
-    };
+    let asc = npm_tool(folder, "asc", "WSTREAM_ASC")?;
     let mut command = start(&asc);
     command
         .args(["transform.ts", "-O3", "--runtime", "minimal"])
         .args(["--enable", "simd", "--enable", "bulk-memory", "-o"])
+        .arg(out);
+    Ok(command)
+}
+
+/// Bundles the code and what it imports, without types, and makes a component of the bundle.
+fn javascript(folder: &Path, code: &str, out: &Path) -> anyhow::Result<()> {
+    let esbuild = npm_tool(folder, "esbuild", "WSTREAM_ESBUILD")?;
+    let componentize = npm_tool(folder, "componentize-js", "WSTREAM_COMPONENTIZE_JS")?;
+    let bundle = out.with_extension("js");
+    let mut outfile = OsString::from("--outfile=");
+    outfile.push(&bundle);
+    let mut bundled = start(&esbuild);
+    bundled
+        .args([code, "--bundle", "--format=esm", "--platform=neutral"])
+        .args(["--external:wstream:*", "--log-level=warning"])
+        .arg(outfile);
+    let mut component = start(&componentize);
+    component
+        .arg(&bundle)
+        .args(["--wit", WIT, "--world-name", "transform", "--disable"])
+        .args(["stdio", "random", "clocks", "http", "fetch-event", "--out"])
+        .arg(out);
+    run(folder, bundled)?;
+    let made = run(folder, component);
+    std::fs::remove_file(&bundle).with_context(|| format!("cannot remove {}", bundle.display()))?;
+    made
+}
+
+fn python(folder: &Path, out: &Path) -> anyhow::Result<Command> {
+    let own = std::path::absolute(folder)?.join(".venv/bin/componentize-py");
+    let found = [
+        named("WSTREAM_COMPONENTIZE_PY"),
+        Some(vec![own.into()]),
+        Some(vec!["componentize-py".into()]),
+    ];
+    let mut found = found.into_iter().flatten();
+    let Some(componentize) = found.find(|program| runs(program, &["--version"])) else {
+        bail!(
+            "there is no componentize-py\n  hint: run `pip install -r requirements.txt` in {}, or \
+             set WSTREAM_COMPONENTIZE_PY",
+            folder.display()
+        );
+    };
+    let mut command = start(&componentize);
+    command
+        .args(["--quiet", "--wit-path", WIT])
+        .args(["--world", "wstream:transform/transform"])
+        .args(["componentize", "--stub-wasi", "transform", "--output"])
         .arg(out);
     Ok(command)
 }
@@ -120,6 +167,25 @@ fn zig_module(out: &Path) -> anyhow::Result<Command> {
         ])
         .arg(emit);
     Ok(command)
+}
+
+/// A program of npm: the one that is named, that of the folder, or that of the path.
+fn npm_tool(folder: &Path, program: &str, variable: &str) -> anyhow::Result<Vec<OsString>> {
+    let own = std::path::absolute(folder)?.join("node_modules/.bin");
+    let own = own.join(program);
+    let found = [
+        named(variable),
+        Some(vec![own.into()]),
+        Some(vec![program.into()]),
+    ];
+    let mut found = found.into_iter().flatten();
+    let Some(words) = found.find(|words| runs(words, &["--version"])) else {
+        bail!(
+            "there is no {program}\n  hint: run `npm install` in {}, or set {variable}",
+            folder.display()
+        );
+    };
+    Ok(words)
 }
 
 /// A zig that runs: the one that is named, that of the path, or that of the Python package.

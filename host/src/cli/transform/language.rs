@@ -15,12 +15,21 @@ pub(super) enum Language {
     /// Compiled by the plain Go toolchain, 1.24 or newer.
     Go,
     /// TypeScript-like, compiled by asc from npm.
-    #[value(name = "assemblyscript", alias = "as", alias = "ts")]
+    #[value(name = "assemblyscript", alias = "as")]
     AssemblyScript,
     /// Compiled by `zig cc`, or by clang with wasi-libc.
     C,
     /// Compiled by zig.
     Zig,
+    /// Made a component by componentize-js and esbuild from npm.
+    #[value(name = "javascript", alias = "js")]
+    JavaScript,
+    /// Made a component like JavaScript.
+    #[value(name = "typescript", alias = "ts")]
+    TypeScript,
+    /// Made a component by componentize-py.
+    #[value(alias = "py")]
+    Python,
 }
 
 /// A file of a new transform; `{name}` and `{Name}` are filled in.
@@ -53,6 +62,48 @@ const ZIG: [Template; 1] = [(
     "transform.zig",
     include_str!("template/zig/transform.zig.in"),
 )];
+const JAVASCRIPT: [Template; 3] = [
+    (
+        "transform.js",
+        include_str!("template/javascript/transform.js.in"),
+    ),
+    (
+        "transform.test.js",
+        include_str!("template/javascript/transform.test.js.in"),
+    ),
+    (
+        "package.json",
+        include_str!("template/javascript/package.json.in"),
+    ),
+];
+const TYPESCRIPT: [Template; 3] = [
+    (
+        "src/transform.ts",
+        include_str!("template/typescript/transform.ts.in"),
+    ),
+    (
+        "package.json",
+        include_str!("template/typescript/package.json.in"),
+    ),
+    (
+        "tsconfig.json",
+        include_str!("template/typescript/tsconfig.json.in"),
+    ),
+];
+const PYTHON: [Template; 3] = [
+    (
+        "transform.py",
+        include_str!("template/python/transform.py.in"),
+    ),
+    (
+        "test_transform.py",
+        include_str!("template/python/test_transform.py.in"),
+    ),
+    (
+        "requirements.txt",
+        include_str!("template/python/requirements.txt.in"),
+    ),
+];
 
 /// The SDKs as they were when this program was built.
 #[derive(RustEmbed)]
@@ -67,8 +118,17 @@ struct GoSdk;
 #[folder = "../guest-sdk/assemblyscript/assembly"]
 struct AssemblyScriptSdk;
 
+#[derive(RustEmbed)]
+#[folder = "../guest-sdk/javascript"]
+struct JavaScriptSdk;
+
+#[derive(RustEmbed)]
+#[folder = "../guest-sdk/python/wstream_guest"]
+struct PythonSdk;
+
 const C_SDK: &str = include_str!("../../../../guest-sdk/c/wstream.h");
 const ZIG_SDK: &str = include_str!("../../../../guest-sdk/zig/wstream.zig");
+const WIT: &str = include_str!("../../../../guest-sdk/wit/transform.wit");
 
 /// The files of an SDK under `folder`.
 fn embedded<T: RustEmbed>(folder: &str) -> Vec<(String, Vec<u8>)> {
@@ -77,6 +137,12 @@ fn embedded<T: RustEmbed>(folder: &str) -> Vec<(String, Vec<u8>)> {
         Some((format!("{folder}/{path}"), data))
     });
     files.collect()
+}
+
+/// An SDK and the boundary that its components are made for.
+fn with_wit(mut files: Vec<(String, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
+    files.push(("wit/transform.wit".to_owned(), WIT.into()));
+    files
 }
 
 impl Language {
@@ -108,6 +174,9 @@ impl Language {
             Self::AssemblyScript => "transform.ts",
             Self::C => "transform.c",
             Self::Zig => "transform.zig",
+            Self::JavaScript => "transform.js",
+            Self::TypeScript => "src/transform.ts",
+            Self::Python => "transform.py",
         }
     }
 
@@ -120,6 +189,12 @@ impl Language {
             Self::AssemblyScript => ("transform.ts", "npm install && wstream transform build"),
             Self::C => ("transform.c", build),
             Self::Zig => ("transform.zig", build),
+            Self::JavaScript => ("transform.js", "npm install && wstream transform build"),
+            Self::TypeScript => ("src/transform.ts", "npm install && wstream transform build"),
+            Self::Python => (
+                "transform.py",
+                "pip install -r requirements.txt && wstream transform build",
+            ),
         }
     }
 
@@ -131,6 +206,9 @@ impl Language {
             Self::AssemblyScript => &ASSEMBLYSCRIPT,
             Self::C => &C,
             Self::Zig => &ZIG,
+            Self::JavaScript => &JAVASCRIPT,
+            Self::TypeScript => &TYPESCRIPT,
+            Self::Python => &PYTHON,
         }
     }
 
@@ -138,7 +216,8 @@ impl Language {
     pub(super) fn ignored(self) -> &'static str {
         match self {
             Self::Rust => "/target\n/dist\n",
-            Self::AssemblyScript => "/node_modules\n/dist\n",
+            Self::AssemblyScript | Self::JavaScript | Self::TypeScript => "/node_modules\n/dist\n",
+            Self::Python => "__pycache__\n/.venv\n/dist\n",
             Self::Go | Self::C | Self::Zig => "/dist\n",
         }
     }
@@ -156,6 +235,19 @@ impl Language {
             Self::AssemblyScript => embedded::<AssemblyScriptSdk>("wstream"),
             Self::C => vec![("wstream.h".to_owned(), C_SDK.into())],
             Self::Zig => vec![("wstream.zig".to_owned(), ZIG_SDK.into())],
+            Self::JavaScript | Self::TypeScript => {
+                let mut files = embedded::<JavaScriptSdk>("wstream");
+                files.retain(|(path, _)| {
+                    path.matches('/').count() == 1
+                        && (path.ends_with(".js") || path.ends_with(".d.ts"))
+                });
+                with_wit(files)
+            }
+            Self::Python => {
+                let mut files = embedded::<PythonSdk>("wstream_guest");
+                files.retain(|(path, _)| !path.contains("__pycache__"));
+                with_wit(files)
+            }
         }
     }
 }
@@ -175,15 +267,16 @@ mod tests {
                 names.contains(&language.marker()),
                 "{language:?}: {names:?}"
             );
-            std::fs::write(folder.path().join(language.marker()), "").unwrap();
+            let marker = folder.path().join(language.marker());
+            std::fs::create_dir_all(marker.parent().unwrap()).unwrap();
+            std::fs::write(marker, "").unwrap();
             assert_eq!(Language::of(folder.path()).unwrap(), *language);
             let sdk = language.sdk();
             assert!(!sdk.is_empty(), "{language:?}");
             for (path, _) in sdk {
-                assert!(
-                    !path.contains("/samples/") && !path.ends_with("_test.go"),
-                    "{path}"
-                );
+                let kept_out = ["/samples/", "/test/", "_test.go", "__pycache__"];
+                let kept_out = kept_out.iter().any(|part| path.contains(part));
+                assert!(!kept_out, "{path}");
             }
         }
         let empty = tempfile::tempdir().unwrap();

@@ -61,7 +61,7 @@ fn view(transform: &Transform, pipeline: &str) -> TransformView {
     TransformView {
         name: transform.name().to_owned(),
         version: module.metadata().version.clone().unwrap_or_default(),
-        kind: module.kind(),
+        kind: module.kind().name(),
         sha256: module.sha256_hex(),
         size: module.size().0,
         pipelines: vec![pipeline.to_owned()],

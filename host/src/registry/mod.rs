@@ -299,7 +299,7 @@ impl Registry {
             version: number,
             sha256: module.sha256_hex(),
             size: module.size().0,
-            abi: module.kind().to_owned(),
+            abi: module.kind().name().to_owned(),
             description: module.metadata().description.clone().unwrap_or_default(),
             created_ms: self.0.clock.now().0,
         };

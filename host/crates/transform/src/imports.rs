@@ -17,6 +17,10 @@ pub(crate) struct Import {
 
 pub(crate) const WSTREAM: &str = "wstream_v1";
 pub(crate) const KEYED_STATE: &str = "wstream_kv_v1";
+pub(crate) const REDPANDA: &str = "redpanda_transform";
+/// One of them must be imported; nobody calls them.
+pub(crate) const REDPANDA_MARKERS: [&str; 2] = ["check_abi_version_1", "check_abi_version_2"];
+pub(crate) const SCHEMA_REGISTRY: &str = "redpanda_schema_registry";
 pub(crate) const WASI: &str = "wasi_snapshot_preview1";
 pub(crate) const ENV: &str = "env";
 
@@ -39,11 +43,27 @@ const fn wasi(name: &'static str, params: &'static str) -> Import {
 }
 
 /// All of them.
-pub(crate) const IMPORTS: [Import; 53] = [
+pub(crate) const IMPORTS: [Import; 69] = [
     import(WSTREAM, "log", "iii", ""),
     import(WSTREAM, "metric", "iiiF", ""),
     import(WSTREAM, "fail", "iii", ""),
     import(WSTREAM, "now_ms", "", "I"),
+    import(KEYED_STATE, "get", "iiii", "I"),
+    import(KEYED_STATE, "put", "iiiiI", "i"),
+    import(KEYED_STATE, "delete", "ii", "i"),
+    import(KEYED_STATE, "scan", "iiiiii", "I"),
+    import(REDPANDA, REDPANDA_MARKERS[0], "", ""),
+    import(REDPANDA, REDPANDA_MARKERS[1], "", ""),
+    import(REDPANDA, "read_batch_header", "iiiiiiiiii", "i"),
+    import(REDPANDA, "read_next_record", "iiiii", "i"),
+    import(REDPANDA, "write_record", "ii", "i"),
+    import(REDPANDA, "write_record_with_options", "iiii", "i"),
+    import(SCHEMA_REGISTRY, "check_abi_version_0", "", ""),
+    import(SCHEMA_REGISTRY, "get_schema_definition_len", "ii", "i"),
+    import(SCHEMA_REGISTRY, "get_schema_definition", "iii", "i"),
+    import(SCHEMA_REGISTRY, "get_subject_schema_len", "iiii", "i"),
+    import(SCHEMA_REGISTRY, "get_subject_schema", "iiiii", "i"),
+    import(SCHEMA_REGISTRY, "create_subject_schema", "iiiii", "i"),
     import(ENV, "abort", "iiii", ""),
     import(ENV, "trace", "iiFFFFF", ""),
     import(ENV, "seed", "", "F"),

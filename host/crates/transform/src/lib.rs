@@ -17,9 +17,11 @@ mod host;
 mod imports;
 mod inspect;
 mod instance;
+mod keyed;
 mod limits;
 mod module;
 mod runtime;
+mod schemas;
 mod state;
 mod stats;
 #[cfg(test)]
@@ -27,11 +29,15 @@ mod tests;
 mod transform;
 
 pub use failure::{Cause, Failure, Output, code_name};
-pub use frame::{BadFrame, Entries, Entry, EntryBody, Fault, Headers, OutputEntry};
-pub use inspect::{Inspection, Metadata, ModuleError, inspect};
+pub use frame::{
+    BadFrame, Entries, Entry, EntryBody, Fault, Headers, OutputEntry, PayloadError, PayloadRecord,
+};
+pub use inspect::{Inspection, Kind, Metadata, ModuleError, inspect};
 pub use instance::{InitError, InputBatch, Instance, Processed};
+pub use keyed::{KeyedState, STATE_KEY_BYTES_MAX, STATE_VALUE_BYTES_MAX, StateChange, StateLimits};
 pub use limits::{Limits, MEMORY_MAX};
 pub use module::Module;
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};
+pub use schemas::{Registering, SchemaDefinition, SchemaKind, SchemaRegistry, SubjectSchema};
 pub use stats::{HISTOGRAM_BOUNDS, Histogram, Metric, Stats};
-pub use transform::{LogLine, Transform};
+pub use transform::{LogLine, Service, Transform};

@@ -6,7 +6,8 @@ use std::time::Duration;
 use wasmtime::InstancePre;
 use wstream_record::ByteSize;
 
-use crate::inspect::{Inspection, Metadata};
+use crate::guest::LinkedComponent;
+use crate::inspect::{Inspection, Kind, Metadata};
 use crate::runtime::Runtime;
 use crate::state::HostState;
 
@@ -14,9 +15,18 @@ use crate::state::HostState;
 #[derive(Clone)]
 pub struct Module(pub(crate) Arc<Compiled>);
 
+/// What an instance is started from.
+pub(crate) enum Linked {
+    /// `wstream_v1`.
+    Core(InstancePre<HostState>),
+    /// A program that pulls its records.
+    Program(InstancePre<HostState>),
+    Component(LinkedComponent),
+}
+
 pub(crate) struct Compiled {
     pub(crate) runtime: Arc<Runtime>,
-    pub(crate) pre: InstancePre<HostState>,
+    pub(crate) linked: Linked,
     pub(crate) inspection: Inspection,
     pub(crate) sha256: [u8; 32],
     pub(crate) size: ByteSize,
@@ -45,9 +55,9 @@ impl Module {
         self.0.sha256.iter().map(|b| format!("{b:02x}")).collect()
     }
 
-    /// `wstream_v1`.
+    /// What it was made for.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> Kind {
         self.0.inspection.kind
     }
 

@@ -11,14 +11,15 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
-use wasmtime::{Cache, CacheConfig, Config, Engine, Linker, OptLevel};
+use wasmtime::{Cache, CacheConfig, Config, Engine, Linker, OptLevel, component};
 use wstream_record::{ByteSize, Clock};
 
 use crate::executor::Executor;
+use crate::guest::{ComponentState, component_linker, link_component};
 use crate::host;
-use crate::inspect::{ModuleError, inspect};
+use crate::inspect::{Kind, ModuleError, inspect};
 use crate::limits::Budget;
-use crate::module::{Compiled, Module};
+use crate::module::{Compiled, Linked, Module};
 use crate::state::{HostState, Random};
 
 /// Modules waiting for the compiler; more wait in `compile`.
@@ -95,6 +96,28 @@ impl std::fmt::Debug for Runtime {
     }
 }
 
+/// What modules of each kind may import.
+struct Linkers {
+    core: Linker<HostState>,
+    component: component::Linker<ComponentState>,
+}
+
+impl Linkers {
+    fn link(&self, engine: &Engine, kind: Kind, wasm: &[u8]) -> Result<Linked, wasmtime::Error> {
+        if kind == Kind::Component {
+            let component = component::Component::from_binary(engine, wasm)?;
+            let pre = self.component.instantiate_pre(&component)?;
+            return Ok(Linked::Component(link_component(pre)?));
+        }
+        let module = wasmtime::Module::from_binary(engine, wasm)?;
+        let pre = self.core.instantiate_pre(&module)?;
+        Ok(match kind {
+            Kind::Redpanda => Linked::Program(pre),
+            _ => Linked::Core(pre),
+        })
+    }
+}
+
 /// One module to compile.
 struct Compile {
     runtime: Arc<Runtime>,
@@ -120,11 +143,14 @@ impl Runtime {
         let ticking = engine.clone();
         let executor = Executor::start(threads, move || ticking.increment_epoch())
             .map_err(RuntimeError::Threads)?;
-        let linker = host::linker(&engine).map_err(engine_error)?;
+        let linkers = Linkers {
+            core: host::linker(&engine).map_err(engine_error)?,
+            component: component_linker(&engine).map_err(engine_error)?,
+        };
         let (compiles, queue) = mpsc::channel(COMPILES_QUEUED_MAX);
         std::thread::Builder::new()
             .name("guest-compile".to_owned())
-            .spawn(move || compile_all(&linker, queue))
+            .spawn(move || compile_all(&linkers, queue))
             .map_err(RuntimeError::Threads)?;
         Ok(Arc::new(Self {
             engine,
@@ -163,7 +189,7 @@ impl Runtime {
     /// Hashing, checking and compiling take long: this runs on the compiler's thread.
     fn compile_now(
         self: &Arc<Self>,
-        linker: &Linker<HostState>,
+        linkers: &Linkers,
         wasm: &[u8],
     ) -> Result<Module, ModuleError> {
         let sha256: [u8; 32] = Sha256::digest(wasm).into();
@@ -172,13 +198,12 @@ impl Runtime {
         }
         let inspection = inspect(wasm)?;
         let from = self.clock.monotonic();
-        let module = wasmtime::Module::from_binary(&self.engine, wasm);
-        let pre = module.and_then(|module| linker.instantiate_pre(&module));
+        let linked = linkers.link(&self.engine, inspection.kind, wasm);
         // The whole chain: the outer error only says that compilation failed.
-        let pre = pre.map_err(|error| ModuleError::Invalid(format!("{error:#}")))?;
+        let linked = linked.map_err(|error| ModuleError::Invalid(format!("{error:#}")))?;
         let compiled = Arc::new(Compiled {
             runtime: Arc::clone(self),
-            pre,
+            linked,
             inspection,
             sha256,
             size: ByteSize(wasm.len() as u64),
@@ -245,7 +270,7 @@ fn open_cache(dir: &Path) -> Result<Cache, String> {
 }
 
 /// The compiler's thread; it ends with the runtime.
-fn compile_all(linker: &Linker<HostState>, mut queue: mpsc::Receiver<Compile>) {
+fn compile_all(linkers: &Linkers, mut queue: mpsc::Receiver<Compile>) {
     while let Some(compile) = queue.blocking_recv() {
         let Compile {
             runtime,
@@ -253,7 +278,7 @@ fn compile_all(linker: &Linker<HostState>, mut queue: mpsc::Receiver<Compile>) {
             answer,
         } = compile;
         // A module that breaks the compiler must not end its thread.
-        let compiled = catch_unwind(AssertUnwindSafe(|| runtime.compile_now(linker, &wasm)));
+        let compiled = catch_unwind(AssertUnwindSafe(|| runtime.compile_now(linkers, &wasm)));
         let result = compiled.unwrap_or_else(|_| {
             tracing::error!(bytes = wasm.len(), "the compiler panicked on a module");
             let message = "the compiler failed on it".to_owned();

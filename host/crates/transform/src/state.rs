@@ -11,6 +11,8 @@ use wstream_record::Clock;
 
 use crate::executor::{Sleeper, Stopwatch};
 use crate::failure::{Cause, MESSAGE_BYTES_MAX, text};
+use crate::guest::Pull;
+use crate::keyed::KeyedState;
 use crate::stats::{PendingMetrics, add};
 use crate::transform::Shared;
 
@@ -18,6 +20,8 @@ use crate::transform::Shared;
 const TABLE_ELEMENT_BYTES: u64 = 16;
 /// Memories and tables of one instance.
 const MEMORIES_AND_TABLES_MAX: usize = 16;
+/// Instances, memories and tables of one component.
+const COMPONENT_INSTANCES_MAX: usize = 256;
 /// Time for instantiation, `_initialize`, `wstream_init` and `wstream_cursor` together.
 pub(crate) const INIT_TIME_MAX: Duration = Duration::from_secs(10);
 /// No record of the call is in work yet.
@@ -38,6 +42,12 @@ pub(crate) struct HostState {
     pub(crate) random: Random,
     pub(crate) stdout: Line,
     pub(crate) stderr: Line,
+    /// What is kept for the records' keys.
+    pub(crate) keyed: KeyedState,
+    /// The batch of a module that pulls its records.
+    pub(crate) pull: Option<Box<Pull>>,
+    instances_max: usize,
+    tables_max: usize,
     deadline: Deadline,
     memory_held: u64,
     growth_last: u64,
@@ -51,6 +61,8 @@ pub(crate) struct Told {
     pub(crate) stderr: Option<String>,
     /// A growth of memory was refused.
     pub(crate) growth_refused: bool,
+    /// How it broke the order of calls.
+    pub(crate) bad: Option<String>,
     /// Why the host stopped it, if it did.
     pub(crate) stopped: Option<Stopped>,
 }
@@ -63,6 +75,8 @@ pub(crate) enum Stopped {
     /// The time for starting.
     StartTimeout,
     Exit(i32),
+    /// Not its fault: the rest of the call's records goes to the next call.
+    Enough,
     GivenUp,
 }
 
@@ -82,6 +96,7 @@ struct Deadline {
 impl HostState {
     pub(crate) fn new(
         shared: Arc<Shared>,
+        keyed: KeyedState,
         stopwatch: Arc<Stopwatch>,
         given_up: Arc<AtomicBool>,
     ) -> Self {
@@ -100,6 +115,10 @@ impl HostState {
             metrics: PendingMetrics::default(),
             stdout: Line::default(),
             stderr: Line::default(),
+            keyed,
+            pull: None,
+            instances_max: 1,
+            tables_max: MEMORIES_AND_TABLES_MAX,
             deadline: Deadline {
                 record_since: since,
                 call_since: since,
@@ -111,6 +130,18 @@ impl HostState {
             growth_last: 0,
             shared,
         }
+    }
+
+    /// A component is linked of many instances.
+    pub(crate) fn allow_many_instances(&mut self) {
+        self.instances_max = COMPONENT_INSTANCES_MAX;
+        self.tables_max = COMPONENT_INSTANCES_MAX;
+    }
+
+    /// A call's answer holds: what it reported counts.
+    pub(crate) fn accept(&mut self) {
+        self.end_call();
+        self.shared.counters.commit(&mut self.metrics);
     }
 
     /// A call of so many records begins.
@@ -238,6 +269,9 @@ impl HostState {
     pub(crate) fn message(&mut self, own: impl FnOnce() -> String) -> String {
         self.end_call();
         let told = std::mem::take(&mut self.told);
+        if let Some(bad) = told.bad {
+            return bad;
+        }
         let fail = told.fail.map(|(_, message)| message);
         fail.or(told.abort).or(told.stderr).unwrap_or_else(own)
     }
@@ -247,6 +281,7 @@ impl HostState {
         match self.told.stopped {
             Some(Stopped::Timeout | Stopped::StartTimeout) => Cause::Timeout,
             Some(Stopped::Exit(_)) => Cause::Exit,
+            _ if self.told.bad.is_some() => Cause::BadFrame,
             _ if self.told.growth_refused => Cause::Memory,
             _ => Cause::Trap,
         }
@@ -312,15 +347,15 @@ impl ResourceLimiter for HostState {
     }
 
     fn instances(&self) -> usize {
-        1
+        self.instances_max
     }
 
     fn tables(&self) -> usize {
-        MEMORIES_AND_TABLES_MAX
+        self.tables_max
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_AND_TABLES_MAX
+        self.tables_max
     }
 }
 

@@ -1,6 +1,7 @@
 //! A module in service under a name: its configuration, limits, counters and log, shared by all
 //! its instances.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,9 +12,12 @@ use tokio::sync::broadcast;
 use tracing::Level;
 use wstream_record::Timestamp;
 
+use crate::inspect::Kind;
 use crate::instance::{InitError, Instance};
+use crate::keyed::{KeyedState, StateLimits};
 use crate::limits::{Limits, SharedLimits};
 use crate::module::Module;
+use crate::schemas::SchemaRegistry;
 use crate::stats::{Counters, Stats, add};
 
 /// Log lines a slow reader may fall behind.
@@ -31,10 +35,50 @@ pub(crate) struct Shared {
     pub(crate) name: Box<str>,
     pub(crate) module: Module,
     pub(crate) config: Box<str>,
+    /// What a program finds as its environment.
+    pub(crate) environment: Vec<(String, String)>,
+    /// Names of the outputs by which a program addresses them; the first is the default.
+    pub(crate) output_topics: Vec<String>,
+    pub(crate) schemas: Option<Arc<dyn SchemaRegistry>>,
     pub(crate) limits: SharedLimits,
     pub(crate) counters: Counters,
     log: broadcast::Sender<LogLine>,
     allowance: Mutex<Allowance>,
+}
+
+/// How a module is put into service.
+#[derive(Debug, Default)]
+pub struct Service<'a> {
+    /// The JSON that the module gets, `{}` if `None`. The members of an object are the environment
+    /// of a Redpanda module: texts as they are, other values as JSON.
+    pub config: Option<&'a RawValue>,
+    /// What it may use.
+    pub limits: Limits,
+    /// What a Redpanda module finds as `REDPANDA_INPUT_TOPIC`.
+    pub input_topic: Option<&'a str>,
+    /// What a Redpanda module finds as `REDPANDA_OUTPUT_TOPIC_0`, `_1`, ..., and writes to by name.
+    pub output_topics: Vec<String>,
+    /// The registry that Redpanda modules ask.
+    pub schemas: Option<Arc<dyn SchemaRegistry>>,
+}
+
+fn environment(
+    config: Option<&RawValue>,
+    input_topic: Option<&str>,
+    output_topics: &[String],
+) -> Vec<(String, String)> {
+    let config = config.map_or("{}", RawValue::get);
+    let config: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(config).unwrap_or_default();
+    let text = |value| match value {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let own = config.into_iter().map(|(name, value)| (name, text(value)));
+    let input = input_topic.map(|topic| ("REDPANDA_INPUT_TOPIC".to_owned(), topic.to_owned()));
+    let outputs = output_topics.iter().enumerate();
+    let outputs = outputs.map(|(i, topic)| (format!("REDPANDA_OUTPUT_TOPIC_{i}"), topic.clone()));
+    own.chain(input).chain(outputs).collect()
 }
 
 /// A line a module logged, or wrote to stdout or stderr.
@@ -59,11 +103,35 @@ impl Transform {
     /// Puts a module into service. `config` is the JSON that `wstream_init` gets, `{}` if `None`.
     #[must_use]
     pub fn new(name: &str, module: &Module, config: Option<&RawValue>, limits: Limits) -> Self {
+        let service = Service {
+            config,
+            limits,
+            ..Service::default()
+        };
+        Self::with(name, module, service)
+    }
+
+    /// Puts a module into service with all there is to say.
+    #[must_use]
+    pub fn with(name: &str, module: &Module, service: Service<'_>) -> Self {
+        let Service {
+            config,
+            limits,
+            input_topic,
+            output_topics,
+            schemas,
+        } = service;
         let (log, _) = broadcast::channel(LOG_LINES_HELD_MAX);
         let shared = Shared {
             name: name.into(),
             module: module.clone(),
             config: config.map_or("{}", RawValue::get).into(),
+            environment: match module.kind() {
+                Kind::Redpanda => environment(config, input_topic, &output_topics),
+                Kind::WstreamV1 | Kind::Component => Vec::new(),
+            },
+            output_topics,
+            schemas,
             limits: SharedLimits::new(limits),
             counters: Counters::default(),
             log,
@@ -91,7 +159,17 @@ impl Transform {
     /// # Errors
     /// The module refuses the configuration, or fails or takes too long while it starts.
     pub async fn instantiate(&self) -> Result<Instance, InitError> {
-        Instance::start(Arc::clone(&self.shared)).await
+        let clock = self.shared.module.runtime().clock.clone();
+        let state = KeyedState::new(StateLimits::default(), clock);
+        self.instantiate_with(state).await
+    }
+
+    /// As `instantiate`, with the keyed state of its partition.
+    ///
+    /// # Errors
+    /// As `instantiate`.
+    pub async fn instantiate_with(&self, state: KeyedState) -> Result<Instance, InitError> {
+        Instance::start(Arc::clone(&self.shared), state).await
     }
 
     /// The limits as they are.

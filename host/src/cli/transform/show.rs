@@ -68,7 +68,7 @@ fn lines(said: &Inspection, digest: &str, size: u64) -> Vec<(&'static str, Strin
         ("name", or_dash(&metadata.name)),
         ("version", or_dash(&metadata.version)),
         ("description", or_dash(&metadata.description)),
-        ("abi", said.kind.to_owned()),
+        ("abi", said.kind.name().to_owned()),
         ("outputs", outputs),
         ("size", bytes(size)),
         ("sha256", digest.to_owned()),

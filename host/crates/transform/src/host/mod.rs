@@ -1,8 +1,13 @@
 //! The functions a module may import, and the rule for what they read: every pointer and length is
 //! checked against the memory as it is now, and no call copies more than its bound.
 
+mod component;
 mod env;
+mod kv;
+mod redpanda;
+mod schemas;
 mod wasi;
+pub(crate) mod wasi2;
 mod wstream;
 
 use std::ops::Range;
@@ -20,6 +25,9 @@ pub(crate) fn linker(engine: &Engine) -> Answer<Linker<HostState>> {
     wstream::define(&mut linker)?;
     env::define(&mut linker)?;
     wasi::define(&mut linker)?;
+    kv::define(&mut linker)?;
+    redpanda::define(&mut linker)?;
+    schemas::define(&mut linker)?;
     Ok(linker)
 }
 

@@ -1,6 +1,6 @@
-//! Module `wasi_snapshot_preview1`, just enough that every toolchain links: no arguments, no
-//! environment, no files, no sockets; a clock, random numbers, sleep, and stdout and stderr that go
-//! to the module's log.
+//! Module `wasi_snapshot_preview1`, just enough that every toolchain links: no files, no sockets;
+//! arguments and environment for Redpanda modules only; a clock, random numbers, sleep, and stdout
+//! and stderr that go to the module's log.
 
 use std::time::Duration;
 
@@ -27,12 +27,38 @@ const VECTORS_MAX: u32 = 1024;
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
 pub(super) fn define(linker: &mut Linker<HostState>) -> Answer<()> {
-    for name in ["args_get", "environ_get"] {
-        linker.func_wrap(WASI, name, |_: u32, _: u32| SUCCESS)?;
-    }
-    for name in ["args_sizes_get", "environ_sizes_get"] {
-        linker.func_wrap(WASI, name, sizes_get)?;
-    }
+    linker.func_wrap(
+        WASI,
+        "args_get",
+        |mut host: Host<'_>, list: u32, at: u32| {
+            let texts = arguments(host.data());
+            texts_get(&mut host, &texts, list, at)
+        },
+    )?;
+    linker.func_wrap(
+        WASI,
+        "args_sizes_get",
+        |mut host: Host<'_>, count: u32, bytes: u32| {
+            let texts = arguments(host.data());
+            sizes_get(&mut host, &texts, count, bytes)
+        },
+    )?;
+    linker.func_wrap(
+        WASI,
+        "environ_get",
+        |mut host: Host<'_>, list: u32, at: u32| {
+            let texts = environment(host.data());
+            texts_get(&mut host, &texts, list, at)
+        },
+    )?;
+    linker.func_wrap(
+        WASI,
+        "environ_sizes_get",
+        |mut host: Host<'_>, count: u32, bytes: u32| {
+            let texts = environment(host.data());
+            sizes_get(&mut host, &texts, count, bytes)
+        },
+    )?;
     linker.func_wrap(WASI, "clock_res_get", clock_res_get)?;
     linker.func_wrap(WASI, "clock_time_get", clock_time_get)?;
     linker.func_wrap(WASI, "random_get", random_get)?;
@@ -102,10 +128,39 @@ fn stdio(fd: u32, errno: i32) -> i32 {
     if STDIO.contains(&fd) { errno } else { BADF }
 }
 
-fn sizes_get(mut host: Host<'_>, count: u32, bytes: u32) -> Answer<i32> {
-    let (memory, _) = memory(&mut host)?;
-    write(memory, count, &[0; 4])?;
-    write(memory, bytes, &[0; 4])?;
+/// The arguments of a program: its name. A library has none.
+fn arguments(state: &HostState) -> Vec<String> {
+    let is_program = state.pull.is_some();
+    let name = is_program.then(|| state.shared.name.to_string());
+    name.into_iter().collect()
+}
+
+fn environment(state: &HostState) -> Vec<String> {
+    let variables = state.shared.environment.iter();
+    variables
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
+}
+
+fn sizes_get(host: &mut Host<'_>, texts: &[String], count: u32, bytes: u32) -> Answer<i32> {
+    let (memory, _) = memory(host)?;
+    let size: usize = texts.iter().map(|text| text.len() + 1).sum();
+    write(memory, count, &u32::try_from(texts.len())?.to_le_bytes())?;
+    write(memory, bytes, &u32::try_from(size)?.to_le_bytes())?;
+    Ok(SUCCESS)
+}
+
+/// Writes the texts, each ended by a zero, and their addresses.
+fn texts_get(host: &mut Host<'_>, texts: &[String], list: u32, at: u32) -> Answer<i32> {
+    let (memory, _) = memory(host)?;
+    let (mut list, mut at) = (list, at);
+    for text in texts {
+        write(memory, list, &at.to_le_bytes())?;
+        write(memory, at, text.as_bytes())?;
+        at = at.wrapping_add(u32::try_from(text.len())?);
+        write(memory, at, &[0])?;
+        (list, at) = (list.wrapping_add(4), at.wrapping_add(1));
+    }
     Ok(SUCCESS)
 }
 

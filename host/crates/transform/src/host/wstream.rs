@@ -9,7 +9,7 @@ use crate::imports::WSTREAM;
 use crate::state::HostState;
 
 /// Longest name of a metric.
-const METRIC_NAME_BYTES_MAX: usize = 128;
+pub(super) const METRIC_NAME_BYTES_MAX: usize = 128;
 /// Highest code a module may give.
 const CODE_MAX: u16 = 999;
 

@@ -18,6 +18,7 @@ use crate::executor::Stopwatch;
 use crate::failure::{Cause, MESSAGE_BYTES_MAX, share, text};
 use crate::frame::{BadFrame, Entries, EntryBody, OutputEntry};
 use crate::guest::Called;
+use crate::keyed::KeyedState;
 use crate::stats::add;
 
 /// Bytes of output frames that are held before the caller gets what there is.
@@ -26,6 +27,7 @@ const OUTPUT_BYTES_HELD_MAX: usize = 64 << 20;
 /// Does the work of an `Instance` on the guest threads.
 pub(super) struct Worker {
     shared: Arc<Shared>,
+    keyed: KeyedState,
     guest: Option<Guest>,
     sizing: Sizing,
     stopwatch: Arc<Stopwatch>,
@@ -49,6 +51,14 @@ enum Left {
     Failed(Failure),
 }
 
+/// How a call ended badly.
+struct Verdict {
+    cause: Cause,
+    message: String,
+    /// In an instance that had made no call before.
+    fresh: bool,
+}
+
 /// How a span is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
@@ -63,10 +73,11 @@ enum How {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, keyed: KeyedState) -> Self {
         let clock = shared.module.runtime().clock.clone();
         Self {
             shared,
+            keyed,
             guest: None,
             sizing: Sizing::default(),
             stopwatch: Arc::new(Stopwatch::new(clock)),
@@ -89,7 +100,8 @@ impl Worker {
             None => {
                 let shared = Arc::clone(&self.shared);
                 let stopwatch = Arc::clone(&self.stopwatch);
-                let guest = Guest::start(shared, stopwatch, self.given_up()).await?;
+                let keyed = self.keyed.clone();
+                let guest = Guest::start(shared, keyed, stopwatch, self.given_up()).await?;
                 if std::mem::replace(&mut self.started_before, true) {
                     add(&self.shared.counters.restarts, 1);
                 }
@@ -133,7 +145,7 @@ impl Worker {
         if span.how == How::Alone && self.guest.as_ref().is_some_and(|g| !g.fresh) {
             self.guest = None;
         }
-        let stopwatch = Arc::clone(&self.stopwatch);
+        let (stopwatch, keyed) = (Arc::clone(&self.stopwatch), self.keyed.clone());
         let guest = match self.ensure_guest().await {
             Ok(guest) => guest,
             Err(error) => {
@@ -144,11 +156,8 @@ impl Worker {
         };
         let fresh = guest.fresh;
         let began = stopwatch.worked();
-        let records = work.batch.records.get(span.from..span.to);
-        let batch = &work.batch;
-        let called = guest
-            .call(&batch.topic, batch.partition, records.unwrap_or_default())
-            .await;
+        keyed.discard();
+        let called = guest.call(&work.batch, span.from, span.to).await;
         let took = stopwatch.worked().saturating_sub(began);
         match called {
             Called::GivenUp => {
@@ -157,8 +166,16 @@ impl Worker {
                 return false;
             }
             Called::Frame(frame) => self.take(work, span, &frame, took),
+            Called::Enough { frame, done } => {
+                self.guest = None;
+                let done = span.from + usize::try_from(done).unwrap_or(usize::MAX);
+                let done = done.min(span.to);
+                work.push(done, span.to, span.how);
+                self.take(work, Span { to: done, ..span }, &frame, took);
+            }
             Called::Refused { code, message } => {
                 guest.accept();
+                keyed.discard();
                 for index in span.from..span.to {
                     let failure = Failure::guest(number(index), code, message.clone());
                     work.processed.failures.push(failure);
@@ -168,12 +185,21 @@ impl Worker {
                 cause,
                 message,
                 cursor,
+                kept,
             } => {
                 self.guest = None;
                 if cause == Cause::Timeout && cursor.is_none() {
                     self.sizing.measured(span.records(), took);
                 }
-                work.blame(span, fresh, cause, message, cursor);
+                let verdict = Verdict {
+                    cause,
+                    message,
+                    fresh,
+                };
+                let kept_to = work.blame(span, verdict, cursor, kept.is_some());
+                if let (Some(to), Some(frame)) = (kept_to, kept) {
+                    self.take(work, Span { to, ..span }, &frame, took);
+                }
             }
         }
         true
@@ -182,18 +208,51 @@ impl Worker {
     /// Takes over a frame, or replays its call if it breaks the ABI.
     fn take(&mut self, work: &mut Work, span: Span, frame: &Bytes, took: Duration) {
         let output_bytes_max = self.shared.limits.get().output_bytes.0;
+        let before = (work.processed.outputs.len(), work.processed.failures.len());
         match work.decode(span, frame, output_bytes_max) {
             Ok(()) => {
                 self.sizing.measured(span.records(), took);
                 if let Some(guest) = &mut self.guest {
                     guest.accept();
                 }
+                self.keep_state(work, span, before);
             }
             Err(fault) => {
                 self.guest = None;
-                work.blame(span, false, Cause::BadFrame, fault.to_string(), None);
+                let verdict = Verdict {
+                    cause: Cause::BadFrame,
+                    message: fault.to_string(),
+                    fresh: false,
+                };
+                work.blame(span, verdict, None, false);
             }
         }
+    }
+
+    /// The call's writes of keyed state hold, unless a record that failed wrote: what it wrote must
+    /// not be seen by those behind it, so they run again without it.
+    fn keep_state(&self, work: &mut Work, span: Span, before: (usize, usize)) {
+        let failures = work.processed.failures.get(before.1..).unwrap_or_default();
+        let failed = failures.iter().map(|f| f.index - number(span.from));
+        let Some((writer, known)) = self.keyed.first_writer(failed) else {
+            self.keyed.commit(number(span.records()));
+            return;
+        };
+        self.keyed.discard();
+        if span.records() == 1 {
+            return;
+        }
+        let failures = work.processed.failures.split_off(before.1);
+        work.processed.outputs.truncate(before.0);
+        if !known {
+            work.push(span.from, span.to, How::OneByOne);
+            return;
+        }
+        let writer = span.from + writer as usize;
+        let failure = failures.into_iter().find(|f| f.index as usize == writer);
+        work.push(writer + 1, span.to, span.how);
+        work.left.extend(failure.map(Left::Failed));
+        work.push(span.from, writer, How::Rerun);
     }
 
     fn finish(&mut self, mut work: Work) -> Processed {
@@ -255,16 +314,21 @@ impl Work {
         }
     }
 
-    /// A call ended badly: fails its record, or plans what tells whose fault it was.
+    /// A call ended badly: fails its record, or plans what tells whose fault it was. Where the
+    /// outputs of the records before it are `kept`, answers where these end.
     fn blame(
         &mut self,
         span: Span,
-        fresh: bool,
-        cause: Cause,
-        message: String,
+        verdict: Verdict,
         cursor: Option<u32>,
-    ) {
+        kept: bool,
+    ) -> Option<usize> {
         let Span { from, to, how } = span;
+        let Verdict {
+            cause,
+            message,
+            fresh,
+        } = verdict;
         // Memory may have been filled by earlier records: only alone is a record to blame.
         let convicted = |index| {
             let failure = Failure::host(number(index), cause, message);
@@ -276,14 +340,14 @@ impl Work {
             } else {
                 self.left.push(convicted(from));
             }
-            return;
+            return None;
         }
         let blamed = cursor
             .and_then(|k| from.checked_add(usize::try_from(k).ok()?))
-            .filter(|&k| k < to && how == How::Sized);
+            .filter(|&k| k < to && (how == How::Sized || kept));
         let Some(blamed) = blamed else {
             self.push(from, to, How::OneByOne);
-            return;
+            return None;
         };
         self.push(blamed + 1, to, How::Sized);
         if cause == Cause::Memory {
@@ -291,7 +355,11 @@ impl Work {
         } else {
             self.left.push(convicted(blamed));
         }
+        if kept {
+            return Some(blamed);
+        }
         self.push(from, blamed, How::Rerun);
+        None
     }
 
     /// Adds what a frame says of a span's records; nothing of it if it breaks the ABI.

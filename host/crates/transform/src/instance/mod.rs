@@ -11,10 +11,12 @@ mod sizing;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use wstream_record::{PartitionId, StoredRecord, TopicName};
 
 use crate::failure::{Cause, Failure, Output};
 use crate::guest::Guest;
+use crate::keyed::KeyedState;
 use crate::transform::Shared;
 use blame::Worker;
 
@@ -122,8 +124,10 @@ impl InitError {
 #[derive(Debug)]
 pub struct Instance {
     shared: Arc<Shared>,
-    /// `None` while a job has it, and after a job was given up.
-    worker: Option<Worker>,
+    keyed: KeyedState,
+    /// `None` while a job has it, and after a job was given up. The lock is never taken: it is what
+    /// lets an instance be looked at from two threads.
+    worker: Mutex<Option<Worker>>,
 }
 
 /// Ends the job when the caller goes away before it is done.
@@ -150,8 +154,8 @@ impl Drop for GiveUp {
 }
 
 impl Instance {
-    pub(crate) async fn start(shared: Arc<Shared>) -> Result<Self, InitError> {
-        let worker = Worker::new(Arc::clone(&shared));
+    pub(crate) async fn start(shared: Arc<Shared>, keyed: KeyedState) -> Result<Self, InitError> {
+        let worker = Worker::new(Arc::clone(&shared), keyed.clone());
         let mut give_up = GiveUp::of(&worker);
         let runtime = Arc::clone(shared.module.runtime());
         let job = runtime.executor.run(async move {
@@ -172,7 +176,8 @@ impl Instance {
         started?;
         Ok(Self {
             shared,
-            worker: Some(worker),
+            keyed,
+            worker: Mutex::new(Some(worker)),
         })
     }
 
@@ -182,8 +187,9 @@ impl Instance {
         if batch.from >= batch.records.len() {
             return Processed::default();
         }
-        let worker = self.worker.take();
-        let mut worker = worker.unwrap_or_else(|| Worker::new(Arc::clone(&self.shared)));
+        let worker = self.worker.get_mut().take();
+        let mut worker =
+            worker.unwrap_or_else(|| Worker::new(Arc::clone(&self.shared), self.keyed.clone()));
         let mut give_up = GiveUp::of(&worker);
         let given = batch.clone();
         let job = self.shared.module.runtime().executor.run(async move {
@@ -202,7 +208,7 @@ impl Instance {
                 ..Processed::default()
             };
         };
-        self.worker = Some(worker);
+        *self.worker.get_mut() = Some(worker);
         processed
     }
 }

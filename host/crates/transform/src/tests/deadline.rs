@@ -4,6 +4,7 @@ use wstream_record::ManualClock;
 
 use super::*;
 use crate::executor::Stopwatch;
+use crate::keyed::{KeyedState, StateLimits};
 use crate::state::{HostState, Stopped};
 
 const LIMIT: Duration = Duration::from_millis(200);
@@ -21,7 +22,8 @@ async fn in_call(clock: &ManualClock, records: u32) -> HostState {
     let runtime = Runtime::new(config).unwrap();
     let transform = transform(&runtime, SMALLEST, limits).await;
     let stopwatch = Arc::new(Stopwatch::new(clock.clock()));
-    let mut state = HostState::new(transform.shared, stopwatch, Arc::default());
+    let keyed = KeyedState::new(StateLimits::default(), clock.clock());
+    let mut state = HostState::new(transform.shared, keyed, stopwatch, Arc::default());
     state.begin_call(records);
     state
 }

@@ -1,9 +1,12 @@
 //! Whole runs: modules in WAT, through the runtime, the way a pipeline uses them.
 
 mod blame;
+mod component;
 mod deadline;
 mod hostile;
+mod keyed;
 mod modules;
+mod pull;
 mod service;
 mod start;
 mod wasi;
@@ -18,6 +21,9 @@ use crate::{InputBatch, Instance, Limits, Processed, Runtime, RuntimeConfig, Tra
 
 /// Misbehaves as a record's value asks: see its comment.
 const PROBE: &str = include_str!("../../guests/probe.wat");
+
+/// The same sort of thing as a Redpanda transform.
+const PULL: &str = include_str!("../../guests/pull.wat");
 
 /// The smallest transform; it drops every record.
 const SMALLEST: &str = r#"(module
@@ -61,6 +67,12 @@ fn smallest_doing(alloc: &str, process: &str) -> String {
     SMALLEST
         .replace("(i32.const 8)", alloc)
         .replace("(i64.const 0)", process)
+}
+
+/// Puts a module into service with limits that end a hostile call soon.
+async fn tight_transform(runtime: &Arc<Runtime>, wasm: Bytes) -> Transform {
+    let module = runtime.compile(wasm).await.unwrap();
+    Transform::new("probe", &module, None, tight())
 }
 
 async fn transform(runtime: &Arc<Runtime>, text: &str, limits: Limits) -> Transform {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::{ModuleError, inspect};
+use crate::{Kind, ModuleError, inspect};
 
 fn refusal(text: &str) -> String {
     inspect(&wasm(text)).map(drop).unwrap_err().to_string()
@@ -74,9 +74,6 @@ fn wrong_exports() -> Vec<(String, String)> {
 /// Modules with other things that do not fit, and what they are told.
 fn wrong_imports() -> Vec<(String, String)> {
     let not = |problems: &str| format!("not a wstream_v1 transform: {problems}");
-    let not_yet = |kind: &str| {
-        format!("{kind} are not supported yet; build a wstream_v1 module: see guest-sdk/ABI.md")
-    };
     let import = |module: &str, name: &str, ty: &str| {
         let import = format!(r#"(import "{module}" "{name}" {ty})"#);
         SMALLEST.replace("(module", &format!("(module {import}"))
@@ -106,7 +103,11 @@ fn wrong_imports() -> Vec<(String, String)> {
         ),
         (
             import("wstream_kv_v1", "get", "(func)"),
-            not("import `wstream_kv_v1.get`: keyed state is not supported yet"),
+            not("import `wstream_kv_v1.get` is (), (i32, i32, i32, i32) -> i64 is given"),
+        ),
+        (
+            import("redpanda_transform", "write_record", "(func)"),
+            not("import `redpanda_transform.write_record` beside export `wstream_abi_v1`"),
         ),
         (
             smallest_with(r#"(@custom "wstream" "{\"outputs\": 7}")"#),
@@ -115,9 +116,33 @@ fn wrong_imports() -> Vec<(String, String)> {
                  expected a sequence at line 1 column 13",
             ),
         ),
+    ]
+}
+
+/// Modules of other kinds that do not fit, and what they are told.
+fn wrong_kinds() -> Vec<(String, String)> {
+    let not_redpanda = |problems: &str| format!("not a Redpanda transform: {problems}");
+    let not_component = |problems: &str| format!("not a transform component: {problems}");
+    let not_yet = |kind: &str| {
+        format!("{kind} are not supported yet; build a wstream_v1 module: see guest-sdk/ABI.md")
+    };
+    vec![
         (
             r#"(module (import "redpanda_transform" "check_abi_version_2" (func)))"#.to_owned(),
-            not_yet("Redpanda transforms"),
+            not_redpanda("no export `memory`; no export `_start` of type ()"),
+        ),
+        (
+            PULL.replace("check_abi_version_2", "check_abi_version_3"),
+            not_redpanda(
+                "no import `redpanda_transform.check_abi_version_1` or \
+                 `redpanda_transform.check_abi_version_2`; unknown import \
+                 `redpanda_transform.check_abi_version_3`, nearest is \
+                 `redpanda_transform.check_abi_version_1`",
+            ),
+        ),
+        (
+            PULL.replace("(export \"memory\") 4", "(export \"memory\") i64 4"),
+            not_redpanda("export `memory` is a 64-bit memory, a 32-bit one is needed"),
         ),
         (
             r#"(module (import "extism:host/env" "alloc" (func)))"#.to_owned(),
@@ -127,13 +152,32 @@ fn wrong_imports() -> Vec<(String, String)> {
             r#"(module (import "env" "copy_records" (func)))"#.to_owned(),
             not_yet("Fluvio SmartModules"),
         ),
-        ("(component)".to_owned(), not_yet("components")),
+        (
+            "(component)".to_owned(),
+            not_component("no export `wstream:transform/guest@1.0.0`"),
+        ),
+        (
+            r#"(component (import "wasi:http/types@0.3.0" (instance)))"#.to_owned(),
+            not_component(
+                "no export `wstream:transform/guest@1.0.0`; unknown import `wasi:http/types@0.3.0`",
+            ),
+        ),
+        (
+            r#"(component (import "wstream:transform/hosts@1.0.0" (instance $i))
+              (export "wstream:transform/gues@1.0.0" (instance $i)))"#
+                .to_owned(),
+            not_component(
+                "no export `wstream:transform/guest@1.0.0`, nearest is \
+                 `wstream:transform/gues@1.0.0`; unknown import `wstream:transform/hosts@1.0.0`, \
+                 nearest is `wstream:transform/host@1.0.0`",
+            ),
+        ),
     ]
 }
 
 #[test]
 fn refusals_name_what_does_not_fit_and_what_is_nearest() {
-    for (text, message) in wrong_exports().into_iter().chain(wrong_imports()) {
+    for (text, message) in [wrong_exports(), wrong_imports(), wrong_kinds()].concat() {
         assert_eq!(refusal(&text), message);
     }
 }
@@ -166,7 +210,7 @@ fn a_thousand_problems_are_counted_not_listed() {
         write!(imports, r#"(import "x" "f{i}" (func))"#).unwrap();
     }
     let text = SMALLEST.replace("(module", &format!("(module {imports}"));
-    let Err(ModuleError::Unsuitable(problems)) = inspect(&wasm(&text)) else {
+    let Err(ModuleError::Unsuitable { problems, .. }) = inspect(&wasm(&text)) else {
         panic!("it is not a transform");
     };
     assert_eq!(problems.len(), 21);
@@ -201,7 +245,10 @@ async fn a_module_cut_off_anywhere_is_refused() {
         let as_expected = match end {
             0..4 => matches!(error, ModuleError::NotWasm(_)),
             // The empty module is a module, and so is one that ends before its exports.
-            _ => matches!(error, ModuleError::Invalid(_) | ModuleError::Unsuitable(_)),
+            _ => matches!(
+                error,
+                ModuleError::Invalid(_) | ModuleError::Unsuitable { .. }
+            ),
         };
         assert!(as_expected, "{end}: {error}");
     }
@@ -253,7 +300,7 @@ async fn a_module_tells_its_metadata() {
     assert_eq!(metadata.outputs, ["default", "rejected"]);
     let schema = metadata.config_schema.as_ref().unwrap();
     assert_eq!(schema.get(), r#"{"type":"object"}"#);
-    assert_eq!(module.kind(), "wstream_v1");
+    assert_eq!(module.kind(), Kind::WstreamV1);
     assert_eq!(module.size(), ByteSize(bytes.len() as u64));
     assert_eq!(module.sha256_hex().len(), 64);
     assert!(!module.inspection().cursor);

@@ -1,69 +1,39 @@
-//! One instance of a module, and one call of it. **The line where a module's output is checked is
-//! `Guest::take_output`** (the range) and `frame::Entries` (the content).
-
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+//! An instance of a `wstream_v1` module, and one call of it. **The line where a module's output is
+//! checked is `CoreGuest::take_output`** (the range) and `frame::Entries` (the content).
 
 use bytes::Bytes;
-use wasmtime::{AsContextMut as _, Error, Memory, Store, Trap, TypedFunc};
+use wasmtime::{AsContextMut as _, Error, InstancePre, Memory, Store, TypedFunc};
 use wstream_record::{PartitionId, StoredRecord, TopicName};
 
-use crate::executor::Stopwatch;
+use super::{Called, init_error, own_words};
 use crate::failure::Cause;
 use crate::frame::{Pool, encode, frame_bytes};
 use crate::instance::InitError;
-use crate::state::{self, CURSOR_NONE, HostState, INIT_TIME_MAX, Stopped};
-use crate::stats::add;
-use crate::transform::Shared;
+use crate::state::{self, CURSOR_NONE, HostState, Stopped};
 
 /// A live instance.
-pub(crate) struct Guest {
+pub(super) struct CoreGuest {
     store: Store<HostState>,
     memory: Memory,
     alloc: TypedFunc<u32, u32>,
     process: TypedFunc<(u32, u32), u64>,
     frames: Pool,
-    /// No call was made yet.
-    pub(crate) fresh: bool,
-}
-
-/// How a call ended.
-pub(crate) enum Called {
-    /// It returned this output frame, not decoded yet.
-    Frame(Bytes),
-    /// It refused all its records.
-    Refused { code: u16, message: String },
-    /// It ended in a way that spoilt the instance.
-    Ended {
-        cause: Cause,
-        message: String,
-        /// What the cursor said, if it may be trusted.
-        cursor: Option<u32>,
-    },
-    /// Nobody waits for it any more.
-    GivenUp,
 }
 
 /// What `wstream_process` returns to refuse a call.
 const REFUSED: u64 = u64::MAX;
 
-impl Guest {
+impl CoreGuest {
     /// Instantiates and initializes.
-    pub(crate) async fn start(
-        shared: Arc<Shared>,
-        stopwatch: Arc<Stopwatch>,
-        given_up: Arc<AtomicBool>,
+    pub(super) async fn start(
+        pre: &InstancePre<HostState>,
+        state: HostState,
     ) -> Result<Self, InitError> {
-        let compiled = Arc::clone(&shared.module.0);
-        let config = shared.config.clone();
-        let state = HostState::new(shared, stopwatch, given_up);
-        let mut store = Store::new(&compiled.runtime.engine, state);
-        store.limiter(|state| state);
-        store.epoch_deadline_callback(state::on_tick);
-        store.set_epoch_deadline(1);
-        let instance = match compiled.pre.instantiate_async(&mut store).await {
+        let config = state.shared.config.clone();
+        let mut store = super::store(pre.module().engine(), state);
+        let instance = match pre.instantiate_async(&mut store).await {
             Ok(instance) => instance,
-            Err(error) => return Err(init_error(&mut store, "instantiation", &error)),
+            Err(error) => return Err(init_error(store.data_mut(), "instantiation", &error)),
         };
         let Some(memory) = instance.get_memory(&mut store, "memory") else {
             return Err(InitError::failed("instantiation", Cause::Trap, "no memory"));
@@ -72,7 +42,7 @@ impl Guest {
         if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut store, "_initialize") {
             store.data_mut().begin_step();
             let ran = initialize.call_async(&mut store, ()).await;
-            ran.map_err(|e| init_error(&mut store, "_initialize", &e))?;
+            ran.map_err(|e| init_error(store.data_mut(), "_initialize", &e))?;
         }
         let (alloc, process) = (
             instance.get_typed_func(&mut store, "wstream_alloc"),
@@ -90,7 +60,6 @@ impl Guest {
             alloc,
             process,
             frames: Pool::default(),
-            fresh: true,
         };
         if let Some(init) = init {
             guest.init(&init, config.as_bytes()).await?;
@@ -111,13 +80,14 @@ impl Guest {
         self.store.data_mut().begin_step();
         let length = u32::try_from(config.len()).unwrap_or(u32::MAX);
         let allocated = self.alloc.call_async(&mut self.store, length).await;
-        let address = allocated.map_err(|e| init_error(&mut self.store, "wstream_alloc", &e))?;
+        let address =
+            allocated.map_err(|e| init_error(self.store.data_mut(), "wstream_alloc", &e))?;
         match self.buffer(address, config.len()) {
             Ok(buffer) => buffer.copy_from_slice(config),
             Err((cause, message)) => return Err(InitError::failed(STEP, cause, &message)),
         }
         let ran = init.call_async(&mut self.store, (address, length)).await;
-        let status = ran.map_err(|e| init_error(&mut self.store, STEP, &e))?;
+        let status = ran.map_err(|e| init_error(self.store.data_mut(), STEP, &e))?;
         if status == 0 {
             return Ok(());
         }
@@ -131,7 +101,7 @@ impl Guest {
         const STEP: &str = "wstream_cursor";
         self.store.data_mut().begin_step();
         let asked = cursor.call_async(&mut self.store, ()).await;
-        let address = asked.map_err(|e| init_error(&mut self.store, STEP, &e))?;
+        let address = asked.map_err(|e| init_error(self.store.data_mut(), STEP, &e))?;
         self.store.data_mut().cursor = Some(address);
         if self.reset_cursor() {
             Ok(())
@@ -144,14 +114,12 @@ impl Guest {
 
     /// Hands records to the module and takes its answer. After anything but a frame or a refusal
     /// the guest must not be used again.
-    pub(crate) async fn call(
+    pub(super) async fn call(
         &mut self,
         topic: &TopicName,
         partition: PartitionId,
         records: &[StoredRecord],
     ) -> Called {
-        self.fresh = false;
-        add(&self.store.data().shared.counters.calls, 1);
         let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
         self.store.data_mut().begin_call(count);
         self.store.set_epoch_deadline(1);
@@ -191,10 +159,8 @@ impl Guest {
     }
 
     /// Counts what the module reported in a call whose answer holds.
-    pub(crate) fn accept(&mut self) {
-        let state = self.store.data_mut();
-        state.end_call();
-        state.shared.counters.commit(&mut state.metrics);
+    pub(super) fn accept(&mut self) {
+        self.store.data_mut().accept();
     }
 
     /// Copies the output frame out, if all of it is in memory.
@@ -260,13 +226,14 @@ impl Guest {
             return Called::GivenUp;
         }
         let cause = self.store.data().cause();
-        let own = self.own_words(cause, error);
+        let own = own_words(self.store.data(), cause, error);
         let cursor = in_process.then(|| state::cursor(&mut self.store.as_context_mut()));
         let message = self.store.data_mut().message(|| own);
         Called::Ended {
             cause,
             message,
             cursor: cursor.flatten(),
+            kept: None,
         }
     }
 
@@ -280,50 +247,7 @@ impl Guest {
             cause,
             message,
             cursor: None,
+            kept: None,
         }
     }
-
-    fn own_words(&self, cause: Cause, error: &Error) -> String {
-        own_words(self.store.data(), cause, error)
-    }
-}
-
-/// The host's words for what ended a call, naming the limit that was hit.
-fn own_words(state: &HostState, cause: Cause, error: &Error) -> String {
-    let limits = state.shared.limits.get();
-    match (cause, state.told.stopped) {
-        (Cause::Timeout, Some(Stopped::StartTimeout)) => {
-            let limit = INIT_TIME_MAX.as_millis();
-            format!("starting took longer than the limit of {limit} ms")
-        }
-        (Cause::Timeout, _) => {
-            let limit = limits.record_time.as_millis();
-            format!("a record took longer than the limit of {limit} ms")
-        }
-        (Cause::Exit, Some(Stopped::Exit(status))) => format!("proc_exit({status})"),
-        (Cause::Memory, _) => {
-            let total = state.shared.module.runtime().budget.max();
-            format!(
-                "memory is limited to {} bytes, and that of all instances to {total}",
-                limits.memory
-            )
-        }
-        _ => match error.downcast_ref::<Trap>() {
-            Some(trap) => {
-                let words = trap.to_string();
-                words
-                    .strip_prefix("wasm trap: ")
-                    .unwrap_or(&words)
-                    .to_owned()
-            }
-            None => error.root_cause().to_string(),
-        },
-    }
-}
-
-fn init_error(store: &mut Store<HostState>, step: &'static str, error: &Error) -> InitError {
-    let state = store.data_mut();
-    let cause = state.cause();
-    let own = own_words(state, cause, error);
-    InitError::failed(step, cause, &state.message(|| own))
 }

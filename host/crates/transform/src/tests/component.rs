@@ -1,0 +1,155 @@
+//! Components: records as values, failures by record, components that misbehave.
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use super::*;
+use crate::{Cause, InitError, Kind, Limits};
+
+/// Misbehaves as a record's value asks: see its comment.
+const PROBE: &str = include_str!("../../guests/component.wat");
+
+const UNREACHABLE: &str = "wasm `unreachable` instruction executed";
+
+/// A core module with the world's types around it.
+fn component(text: &str) -> Bytes {
+    let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../guest-sdk/wit");
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(wit).unwrap();
+    let world = resolve.select_world(&[package], Some("transform")).unwrap();
+    let mut module = wat::parse_str(text).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    let encoder = ComponentEncoder::default().module(&module).unwrap();
+    encoder.validate(true).encode().unwrap().into()
+}
+
+const ROWS: [(&str, &str, &str); 8] = [
+    ("!f", "guest", "as asked"),
+    (
+        "!l",
+        "timeout",
+        "a record took longer than the limit of 50 ms",
+    ),
+    ("!t", "trap", UNREACHABLE),
+    ("!r", "trap", "call stack exhausted"),
+    (
+        "!m",
+        "memory",
+        "memory is limited to 16777216 bytes, and that of all instances to 1073741824",
+    ),
+    ("!c", "bad_frame", "the answer has 0 outcomes for 1 records"),
+    ("!g", "trap", "list pointer/length out of bounds of memory"),
+    ("!d", "none", ""),
+];
+
+#[tokio::test]
+async fn a_hostile_record_costs_itself_and_nothing_more() {
+    let runtime = runtime();
+    let transform = tight_transform(&runtime, component(PROBE)).await;
+    assert_eq!(transform.module().kind(), Kind::Component);
+    for (value, name, message) in ROWS {
+        for at in [0, 2, 4] {
+            let mut records = ["a", "b", "c", "d", "e"];
+            records[at] = value;
+            let mut instance = transform.instantiate().await.unwrap();
+            let processed = process_all(&mut instance, values(&records)).await;
+            let (outputs, failures) = seen(&processed);
+            let mut neighbours = records.to_vec();
+            neighbours.remove(at);
+            assert_eq!(outputs, neighbours, "{value} at {at}: {failures:?}");
+            let expected = (at as u32, name, message.to_owned());
+            if name == "none" {
+                assert_eq!(failures, []);
+            } else {
+                assert_eq!(failures, [expected], "{value} at {at}");
+            }
+            let processed = process_all(&mut instance, values(&["next"])).await;
+            assert_eq!(seen(&processed).0, ["next"], "{value} at {at}");
+        }
+    }
+    assert_eq!(transform.stats().instances, 0);
+    assert_eq!(runtime.memory().0, ByteSize(0));
+}
+
+#[tokio::test]
+async fn a_refused_call_fails_all_its_records() {
+    let transform = tight_transform(&runtime(), component(PROBE)).await;
+    let mut instance = transform.instantiate().await.unwrap();
+    let processed = process_all(&mut instance, values(&["a", "!R", "b"])).await;
+    let failed = |index| (index, "guest", "refused".to_owned());
+    assert_eq!(seen(&processed).1, [failed(0), failed(1), failed(2)]);
+    assert!(processed.failures.iter().all(|f| f.code == 7));
+}
+
+#[tokio::test]
+async fn records_come_back_as_they_went_in() {
+    let transform = tight_transform(&runtime(), component(PROBE)).await;
+    let mut instance = transform.instantiate().await.unwrap();
+    let header = |name: &'static str, value: Option<&'static [u8]>| wstream_record::Header {
+        name: name.into(),
+        value: value.map(Bytes::from_static),
+    };
+    let records = [
+        record("text"),
+        Record {
+            value: Some(Bytes::from_static(b"\xff\x00binary")),
+            key: None,
+            headers: vec![
+                header("a", None),
+                header("", Some(b"\xfe")),
+                header("a", Some(b"")),
+            ],
+            ..record("")
+        },
+        Record {
+            value: None,
+            key: Some(Bytes::new()),
+            ..record("")
+        },
+    ];
+    let processed = process_all(&mut instance, batch(records.clone())).await;
+    assert_eq!(processed.failures, []);
+    let outputs: Vec<_> = processed.outputs.iter().map(|o| o.record.clone()).collect();
+    assert_eq!(outputs, records);
+}
+
+#[tokio::test]
+async fn a_configuration_may_be_refused() {
+    let runtime = runtime();
+    let module = runtime.compile(component(PROBE)).await.unwrap();
+    let start = async |config: &str| {
+        let config = serde_json::value::RawValue::from_string(config.to_owned()).unwrap();
+        let transform = Transform::new("probe", &module, Some(&config), Limits::default());
+        transform.instantiate().await.map(drop)
+    };
+    assert_eq!(start("{}").await, Ok(()));
+    let trapped = InitError::failed("init", Cause::Trap, UNREACHABLE);
+    assert_eq!(start("123").await, Err(trapped));
+    let refused = InitError::Refused {
+        code: 7,
+        message: "refused".to_owned(),
+    };
+    assert_eq!(start("true").await, Err(refused));
+}
+
+/// There is no cursor: who wrote state is told by running the call's records one at a time.
+#[tokio::test]
+async fn what_a_failed_record_wrote_is_not_seen_by_those_behind_it() {
+    let transform = tight_transform(&runtime(), component(PROBE)).await;
+    let mut instance = transform.instantiate().await.unwrap();
+    let records = ["!k", "!k", "!K", "!k", "!t", "!k"];
+    let processed = process_all(&mut instance, values(&records)).await;
+    let (outputs, failures) = seen(&processed);
+    assert_eq!(outputs, ["1", "2", "3", "4"]);
+    assert_eq!(failures.len(), 2);
+}
+
+#[tokio::test]
+async fn a_component_cut_off_anywhere_is_refused() {
+    let runtime = runtime();
+    let whole = component(PROBE);
+    for end in (0..whole.len()).step_by(7) {
+        let cut = runtime.compile(whole.slice(..end)).await;
+        assert!(cut.is_err(), "{end} of {} bytes", whole.len());
+    }
+}

@@ -23,6 +23,7 @@ pub mod node;
 pub mod pipeline;
 pub mod registry;
 pub mod running;
+pub mod schemas;
 pub mod shutdown;
 pub mod sinks;
 pub mod sources;

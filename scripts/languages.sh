@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests compile transforms with, into a cache outside the clone: zig (for C and
 # Zig), AssemblyScript, componentize-js with esbuild (for JavaScript and TypeScript) and
-# componentize-py (for Python). Go is the machine's own, else Debian's. Does nothing, quickly, when
-# all is there. A language that cannot be had here is said by name, and its tests are skipped.
+# componentize-py (for Python); and the client that they ask the registry of schemas with. Go is the
+# machine's own, else Debian's. Does nothing, quickly, when all is there. What cannot be had here is
+# said by name, and its tests are skipped.
 set -u
 cache=${WSTREAM_CACHE:-$HOME/.cache/wstream}
 
@@ -36,5 +37,11 @@ if ! "$cache/componentize-py/bin/componentize-py" --version >/dev/null 2>&1; the
   python3 -m venv "$cache/componentize-py" &&
     "$cache/componentize-py/bin/pip" install --quiet 'componentize-py==0.25.*' ||
     say "no componentize-py: the tests of Python are skipped"
+fi
+if ! "$cache/confluent/bin/python" -c 'import confluent_kafka.schema_registry.avro' 2>/dev/null; then
+  say "installing a client of schema registries"
+  python3 -m venv "$cache/confluent" &&
+    "$cache/confluent/bin/pip" install --quiet 'confluent-kafka[avro,json]>=2.5' ||
+    say "no confluent-kafka: its test of the registry of schemas is skipped"
 fi
 go version >/dev/null 2>&1 || say "no go: the tests of Go are skipped (install Go 1.24 or newer)"

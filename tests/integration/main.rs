@@ -22,6 +22,7 @@ mod operations;
 mod page;
 mod refusals;
 mod registry;
+mod schemas;
 mod scripts;
 mod storage_faults;
 mod tidy;

@@ -153,9 +153,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "sinks",
             "pipeline",
             "registry",
+            "schemas",
         ],
     ),
     ("registry", &[]),
+    ("schemas", &[]),
 ];
 const LEAVES: &[&str] = &["metrics", "shutdown", "dead_letter", "http", "units"];
 

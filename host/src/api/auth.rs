@@ -5,20 +5,22 @@ use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::ApiState;
+use super::{ApiState, schemas};
 use crate::http::ApiError;
 
 /// The route that searches.
 const SEARCH: &str = "/api/v1/indices/{target}/_search";
 
-/// Refuses a change without the token with 401. Searching changes nothing, though it is a POST.
+/// Refuses a change without the token with 401. Searching changes nothing, nor do some questions
+/// to the registry of schemas, though they are POSTs.
 pub(super) async fn token(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let reads = match *request.method() {
         Method::GET | Method::HEAD | Method::OPTIONS => true,
         // The route, not the path: a topic may be called `_search`.
         Method::POST => {
             let route = request.extensions().get::<MatchedPath>();
-            route.is_some_and(|route| route.as_str() == SEARCH)
+            let route = route.map_or("", MatchedPath::as_str);
+            route == SEARCH || schemas::POSTS_THAT_READ.contains(&route)
         }
         _ => false,
     };

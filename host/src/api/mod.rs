@@ -1,4 +1,5 @@
-//! The API of :8080 under `/api/v1`, health and metrics: what the page and the commands use.
+//! The API of :8080 under `/api/v1`, health and metrics: what the page and the commands use; and
+//! the registry of schemas under `/api/schema-registry`.
 //!
 //! Reads are snapshots and streams with bounds; what changes state needs the token where one is
 //! set, and never comes from a foreign page.
@@ -12,6 +13,7 @@ mod modules;
 mod rates;
 mod records;
 mod samples;
+mod schemas;
 mod stats;
 mod topics;
 
@@ -35,6 +37,7 @@ use crate::groups::Offsets;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, Switch};
 use crate::running::Running;
+use crate::schemas::Schemas;
 use crate::shutdown::Shutdown;
 
 pub use rates::Rates;
@@ -74,6 +77,8 @@ pub struct ApiState {
     pub running: Running,
     /// Modules that were uploaded.
     pub registry: Registry,
+    /// Schemas of records' values.
+    pub schemas: Schemas,
     /// Asks the node to change modules.
     pub switch: Switch,
     /// What is counted.
@@ -157,6 +162,9 @@ pub fn router(state: ApiState, pages: Router) -> Router {
         .route("/openapi.json", get(stats::openapi));
     Router::new()
         .nest("/api/v1", v1)
+        .nest(schemas::MOUNT, schemas::router())
+        // Clients put paths after an address that ends with a slash.
+        .route(&format!("{}/", schemas::MOUNT), get(schemas::root))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))

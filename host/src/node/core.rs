@@ -1,5 +1,5 @@
 //! What a node opens before anything runs, in order: addresses, data directory, log, positions,
-//! index, guests, modules, dashboards.
+//! index, guests, modules, schemas, dashboards.
 //!
 //! Addresses are bound first, so that a port in use is told before any file is touched.
 
@@ -23,6 +23,7 @@ use crate::http_guard;
 use crate::metrics::Metrics;
 use crate::registry::{Registry, Switch};
 use crate::running::Running;
+use crate::schemas::Schemas;
 use crate::shutdown::Shutdown;
 
 /// Everything that is open; parts share it.
@@ -33,6 +34,7 @@ pub(super) struct Core {
     pub(super) search: Search,
     pub(super) runtime: Arc<Runtime>,
     pub(super) registry: Registry,
+    pub(super) schemas: Schemas,
     pub(super) dashboards: Dashboards,
     pub(super) metrics: Metrics,
     pub(super) running: Running,
@@ -93,6 +95,7 @@ impl Core {
         let registry = registry
             .await
             .context("cannot open the registry of modules")?;
+        let schemas = open_schemas(&log).await?;
         let facts = NodeFacts {
             http: http.address(),
             search: search_listener.address(),
@@ -110,6 +113,7 @@ impl Core {
             search,
             runtime,
             registry,
+            schemas,
             dashboards: Dashboards::new(),
             metrics: Metrics::new(),
             running: Running::default(),
@@ -136,6 +140,7 @@ impl Core {
             offsets: self.offsets.clone(),
             running: self.running.clone(),
             registry: self.registry.clone(),
+            schemas: self.schemas.clone(),
             switch,
             metrics: self.metrics.clone(),
             rates: Rates::default(),
@@ -172,6 +177,11 @@ fn tell_set_aside(log: &Log) {
             "a segment did not open and is set aside; the rest is served"
         );
     }
+}
+
+async fn open_schemas(log: &Log) -> anyhow::Result<Schemas> {
+    let opened = Schemas::open(log.metadata().clone()).await;
+    opened.context("cannot open the registry of schemas")
 }
 
 async fn open_search(dir: PathBuf, clock: Clock) -> anyhow::Result<Search> {

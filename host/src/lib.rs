@@ -11,6 +11,7 @@
 
 pub mod api;
 pub mod bench;
+pub mod cases;
 pub mod cli;
 pub mod config;
 pub mod dashboard;

@@ -154,6 +154,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "pipeline",
             "registry",
             "schemas",
+            "cases",
         ],
     ),
     ("registry", &[]),

@@ -16,6 +16,7 @@ mod samples;
 mod schemas;
 mod stats;
 mod topics;
+mod trials;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -155,6 +156,8 @@ pub fn router(state: ApiState, pages: Router) -> Router {
             "/transforms/{name}/versions/{version}/activate",
             post(modules::activate),
         )
+        .route("/transforms/{name}/test", post(trials::test))
+        .route("/transforms/{name}/logs", get(trials::logs))
         .route("/dlq", get(stats::dead_letters))
         .route("/indices", get(indices::list))
         .route("/indices/{target}/_search", post(indices::search))

@@ -1,7 +1,7 @@
 //! The registry of modules over HTTP: upload, list, history, activate, delete.
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use super::ApiState;
 use crate::http::ApiError;
 use crate::registry::{Change, Refusal, RegistryError, Stored};
+
+/// Bytes of a refused upload that are read before the connection is closed.
+const DRAINED_BYTES_MAX: usize = 256 << 20;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,7 +70,11 @@ pub(super) async fn put(
             let message = format!("the upload was cut off: {error}");
             ApiError::bad_request("cut_off", message).hint("nothing was stored: send it again")
         })?;
-        upload.write(&piece).await.map_err(refused)?;
+        if let Err(error) = upload.write(&piece).await {
+            drop(upload);
+            drain(pieces).await;
+            return Err(refused(error));
+        }
     }
     let stored = state.registry.put(&name, upload).await.map_err(refused)?;
     let version = stored.version.version;
@@ -81,6 +88,18 @@ pub(super) async fn put(
         StatusCode::CREATED
     };
     Ok((status, Json(answer(&stored, active))).into_response())
+}
+
+/// Takes the rest of an upload and forgets it: a client that is still sending would not read the
+/// answer.
+async fn drain(mut pieces: BodyDataStream) {
+    let mut drained = 0;
+    while let Some(Ok(piece)) = pieces.next().await {
+        drained += piece.len();
+        if drained > DRAINED_BYTES_MAX {
+            return;
+        }
+    }
 }
 
 fn answer(stored: &Stored, active: bool) -> Value {
@@ -126,7 +145,7 @@ fn not_done(refusal: Refusal) -> ApiError {
     }
 }
 
-fn refused(error: RegistryError) -> ApiError {
+pub(super) fn refused(error: RegistryError) -> ApiError {
     let message = error.to_string();
     let (status, code, hint) = match error {
         RegistryError::Name(_) => (StatusCode::BAD_REQUEST, "bad_name", ""),

@@ -112,7 +112,7 @@ pub async fn run(options: RunOptions) -> Result<(), RunError> {
 /// # Errors
 /// A module refuses its settings or does not start, or a dashboard is wrong.
 pub async fn try_out(file: &Path, config: &Config) -> anyhow::Result<()> {
-    let mut modules = Modules::new(Runtime::new(RuntimeConfig::default())?, None);
+    let mut modules = Modules::new(Runtime::new(RuntimeConfig::default())?, None, None);
     for (name, pipeline) in &config.pipelines {
         let registered = |step: &StepConfig| !config::names_a_file(&step.module);
         if pipeline.transforms.iter().any(registered) {

@@ -8,26 +8,39 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use wstream_transform::{Cause, InitError, Limits, Module, Runtime, Transform};
+use wstream_record::TopicName;
+use wstream_transform::{
+    Cause, InitError, Limits, Module, Runtime, SchemaRegistry, Service, Transform,
+};
 
 use crate::config::{self, Config};
 use crate::pipeline::{PipelineConfig, StepConfig};
 use crate::registry::{Reference, Registry};
+
+/// What a Redpanda module finds as its first output topic, unless it is named.
+const DEFAULT_OUTPUT: &str = "default";
 
 /// Compiled modules by path. A file is read at each load, and compiled again when it changed.
 #[derive(Debug)]
 pub(super) struct Modules {
     runtime: Arc<Runtime>,
     registry: Option<Registry>,
+    schemas: Option<Arc<dyn SchemaRegistry>>,
     by_path: BTreeMap<String, (Bytes, Module)>,
 }
 
 impl Modules {
-    /// Without a registry, registered modules are not looked at.
-    pub(super) fn new(runtime: Arc<Runtime>, registry: Option<Registry>) -> Self {
+    /// Without a registry, registered modules are not looked at; without one of schemas, modules
+    /// that ask for schemas are told so.
+    pub(super) fn new(
+        runtime: Arc<Runtime>,
+        registry: Option<Registry>,
+        schemas: Option<Arc<dyn SchemaRegistry>>,
+    ) -> Self {
         Self {
             runtime,
             registry,
+            schemas,
             by_path: BTreeMap::new(),
         }
     }
@@ -44,14 +57,22 @@ impl Modules {
     ) -> anyhow::Result<Vec<Transform>> {
         let mut transforms = Vec::new();
         for (n, step) in pipeline.transforms.iter().enumerate() {
-            let module = match self.module(&step.module).await {
-                Ok(module) => module,
+            let (module, version) = match self.module(&step.module).await {
+                Ok(found) => found,
                 Err(error) => return Err(unloaded(error, name, n, &step.module, file)),
             };
             let config = serde_json::to_string(&step.config)?;
             let config = RawValue::from_string(config)?;
             let shown = shown_name(&step.module, &module);
-            transforms.push(Transform::new(&shown, &module, Some(&config), limits(step)));
+            let service = Service {
+                config: Some(&config),
+                limits: limits(step),
+                version: version.map(|version| version.to_string()),
+                input_topic: pipeline.from.first().map(TopicName::as_str),
+                output_topics: output_topics(step),
+                schemas: self.schemas.clone(),
+            };
+            transforms.push(Transform::with(&shown, &module, service));
         }
         Ok(transforms)
     }
@@ -95,24 +116,27 @@ impl Modules {
         Ok(())
     }
 
-    async fn module(&mut self, path: &str) -> anyhow::Result<Module> {
-        let wasm = if config::names_a_file(path) {
+    /// A module, and its version if it is a registered one.
+    async fn module(&mut self, path: &str) -> anyhow::Result<(Module, Option<u64>)> {
+        let (version, wasm) = if config::names_a_file(path) {
             let wasm = tokio::fs::read(path).await;
-            Bytes::from(wasm.with_context(|| format!("cannot read module {path}"))?)
+            let wasm = wasm.with_context(|| format!("cannot read module {path}"))?;
+            (None, Bytes::from(wasm))
         } else {
             let registry = self.registry.as_ref();
             let registry = registry.context("registered modules are the node's")?;
-            registry.bytes(&Reference::parse(path)?).await?.1
+            let (version, wasm) = registry.bytes(&Reference::parse(path)?).await?;
+            (Some(version), wasm)
         };
         if let Some((bytes, module)) = self.by_path.get(path)
             && *bytes == wasm
         {
-            return Ok(module.clone());
+            return Ok((module.clone(), version));
         }
         let module = self.runtime.compile(wasm.clone()).await;
         let module = module.with_context(|| format!("module {path}"))?;
         self.by_path.insert(path.to_owned(), (wasm, module.clone()));
-        Ok(module)
+        Ok((module, version))
     }
 
     /// Forgets modules that no pipeline of `config` names.
@@ -158,6 +182,18 @@ fn shown_name(path: &str, module: &Module) -> String {
         .clone()
         .or(stem)
         .unwrap_or_else(|| path.to_owned())
+}
+
+/// The topics that a Redpanda module may write to by name: as written, else the default output and
+/// those that have sinks of their own.
+fn output_topics(step: &StepConfig) -> Vec<String> {
+    if !step.output_topics.is_empty() {
+        return step.output_topics.clone();
+    }
+    let routed = step.outputs.keys().cloned();
+    std::iter::once(DEFAULT_OUTPUT.to_owned())
+        .chain(routed)
+        .collect()
 }
 
 /// A step's limits as the guests' runtime takes them.

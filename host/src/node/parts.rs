@@ -20,6 +20,7 @@ use crate::config::{self, Config};
 use crate::dashboard::{Dashboard, Dashboards};
 use crate::pipeline::{LimitsConfig, Pipeline, PipelineConfig, PipelineDeps, PipelineState, Plan};
 use crate::registry::{Change, Reference, Refusal};
+use crate::schemas::GuestSchemas;
 use crate::sinks::{DashboardHook, SinkConfig, SinkDeps, Stdout};
 use crate::sources::{
     self, Checkpoints, Pace, SourceConfig, SourceDeps, SourceHandle, SourceState,
@@ -71,7 +72,11 @@ impl Parts {
             config: Config::default(),
             sources: BTreeMap::new(),
             pipelines: BTreeMap::new(),
-            modules: Modules::new(Arc::clone(&core.runtime), Some(core.registry.clone())),
+            modules: Modules::new(
+                Arc::clone(&core.runtime),
+                Some(core.registry.clone()),
+                Some(Arc::new(GuestSchemas::new(core.schemas.clone()))),
+            ),
             checkpoints,
         })
     }

@@ -60,7 +60,7 @@ fn view(transform: &Transform, pipeline: &str) -> TransformView {
         .collect();
     TransformView {
         name: transform.name().to_owned(),
-        version: module.metadata().version.clone().unwrap_or_default(),
+        version: transform.version().unwrap_or_default().to_owned(),
         kind: module.kind().name(),
         sha256: module.sha256_hex(),
         size: module.size().0,

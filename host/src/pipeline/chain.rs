@@ -16,6 +16,7 @@ use super::config::OnFailure;
 use super::dead_letter::{Letter, Reason, Stage};
 use super::plan::{Plan, Step};
 use super::reader::Chunk;
+use super::state::StateLog;
 
 /// Bytes of finished outputs at which they go to the sinks before the chunk is done.
 const READY_BYTES: usize = 8 << 20;
@@ -77,10 +78,14 @@ impl Chain {
         plan: Arc<Plan>,
         of: TopicPartition,
         stop_on_failure: bool,
+        state: Option<&StateLog>,
     ) -> Result<Self, StepError> {
         let mut instances = Vec::with_capacity(plan.steps.len());
-        for step in &plan.steps {
-            let instance = step.transform.instantiate().await;
+        for (number, step) in plan.steps.iter().enumerate() {
+            let instance = match state.and_then(|state| state.table(number)) {
+                Some(table) => step.transform.instantiate_with(table).await,
+                None => step.transform.instantiate().await,
+            };
             instances.push(instance.map_err(|error| (Arc::clone(&step.name), error))?);
         }
         Ok(Self {

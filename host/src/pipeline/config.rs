@@ -50,6 +50,10 @@ pub struct StepConfig {
     /// Sinks of the module's further outputs by the output's name. The first output goes on.
     #[serde(default)]
     pub outputs: BTreeMap<String, Vec<String>>,
+    /// For modules of the Redpanda SDKs: the topics they may write to by name, the first being the
+    /// default output. Default `default`, and the names in `outputs`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output_topics: Vec<String>,
     /// What happens to a record that fails. Default `dead_letter`.
     #[serde(default)]
     pub on_failure: OnFailure,
@@ -83,6 +87,11 @@ pub struct LimitsConfig {
     pub output_per_record: Size,
     /// Most lines that one instance may log in a second; the rest is counted. Default 100.
     pub log_lines_per_second: u32,
+    /// Most entries of keyed state for one partition. Default 1,000,000.
+    pub state_entries: u64,
+    /// Most bytes of keyed state for one partition: keys, values and 64 bytes an entry. They are
+    /// held in memory. Default `64MiB`.
+    pub state: Size,
 }
 
 impl Default for LimitsConfig {
@@ -92,6 +101,8 @@ impl Default for LimitsConfig {
             memory: Size(ByteSize::mib(64)),
             output_per_record: Size(ByteSize::mib(8)),
             log_lines_per_second: 100,
+            state_entries: 1_000_000,
+            state: Size(ByteSize::mib(64)),
         }
     }
 }

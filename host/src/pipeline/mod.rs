@@ -22,6 +22,7 @@ mod plan;
 mod reader;
 mod runner;
 mod session;
+mod state;
 mod status;
 mod supervise;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wstream_record::TopicName;
-use wstream_transform::Transform;
+use wstream_transform::{StateLimits, Transform};
 
 use super::config::{OnFailure, PipelineConfig};
 use crate::sinks::{SinkConfig, SinkTarget};
@@ -38,6 +38,7 @@ pub(super) struct Step {
     pub(super) name: Arc<str>,
     pub(super) version: Option<Arc<str>>,
     pub(super) on_failure: OnFailure,
+    pub(super) state_limits: StateLimits,
     /// Routes of the outputs above 0.
     pub(super) routes: BTreeMap<u16, usize>,
 }
@@ -175,7 +176,7 @@ impl Plan {
         plan.from.dedup();
         plan.add_route(&config.to, known)?;
         for (step, transform) in config.transforms.iter().zip(transforms) {
-            let outputs = transform.module().metadata().outputs.clone();
+            let outputs = transform.outputs().to_vec();
             let module = transform.name().to_owned();
             let mut routes = BTreeMap::new();
             for (output, sinks) in &step.outputs {
@@ -190,11 +191,15 @@ impl Plan {
                     });
                 }
             }
-            let version = transform.module().metadata().version.as_deref();
+            let version = transform.version();
             plan.steps.push(Step {
                 name: module.as_str().into(),
                 version: version.map(Into::into),
                 on_failure: step.on_failure,
+                state_limits: StateLimits {
+                    entries: step.limits.state_entries,
+                    bytes: step.limits.state.0,
+                },
                 routes,
                 transform,
             });
@@ -224,6 +229,12 @@ impl Plan {
         }
         self.routes.push(route);
         Ok(self.routes.len() - 1)
+    }
+
+    /// Whether a transform keeps keyed state.
+    pub(super) fn keeps_state(&self) -> bool {
+        let mut modules = self.steps.iter().map(|step| step.transform.module());
+        modules.any(|module| module.inspection().keyed_state)
     }
 
     /// The transforms, in order.

@@ -20,7 +20,8 @@ use super::backoff::Backoff;
 use super::dead_letter::DeadLetterError;
 use super::lane::{Lane, Room};
 use super::plan::Plan;
-use super::session::Session;
+use super::session::{Session, store_state};
+use super::state::{StateError, StateLog};
 use super::status::Progress;
 use crate::metrics::PipelineMetrics;
 use crate::shutdown::Shutdown;
@@ -108,6 +109,16 @@ impl From<ReadError> for Exit {
     }
 }
 
+impl From<StateError> for Exit {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Read(ReadError::Closed) => Self::Ended(Ended::Gone),
+            StateError::Name { .. } | StateError::Corrupt { .. } => Self::failed(error.to_string()),
+            _ => Self::retry(&error),
+        }
+    }
+}
+
 impl From<DeadLetterError> for Exit {
     fn from(error: DeadLetterError) -> Self {
         if error.may_pass() {
@@ -151,22 +162,39 @@ fn seed(name: &TopicPartition) -> u64 {
 }
 
 async fn session(shared: &Arc<Shared>, partition: &Partition, progress: &Progress) -> Exit {
-    let mut lanes = Vec::new();
+    let (mut lanes, mut state) = (Vec::new(), None);
+    let keeps_state = shared.plan.keeps_state();
     let work = async {
-        let at = open(shared, partition, &mut lanes).await?;
+        let at = open(shared, partition, &mut lanes, &mut state).await?;
         progress.begin(at, lanes.iter().map(Lane::durable).collect());
-        let session = Session::start(shared, partition, progress, &mut lanes, at).await?;
+        let (lanes, state) = (&mut lanes, &mut state);
+        let session = Session::start(shared, partition, progress, lanes, state, at).await?;
         session.run().await
     };
     // Giving up the work half-way is safe: what a sink has taken counts once it is durable, and
-    // nothing follows in this session.
+    // nothing follows in this session. With keyed state it would be done again, so the chunk in
+    // work gets its time.
+    let stopped = async {
+        shared.stop.asked().await;
+        if keeps_state {
+            tokio::time::sleep(FLUSH_TIME_MAX).await;
+        }
+    };
     let exit = tokio::select! {
         biased;
-        () = shared.stop.asked() => Exit::Ended(Ended::Stopped),
+        () = stopped => Exit::Ended(Ended::Stopped),
         ended = work => ended.map_or_else(|exit| exit, Exit::Ended),
     };
     if matches!(exit, Exit::Ended(Ended::Stopped | Ended::Failed(_))) {
-        let flushed = tokio::time::timeout(FLUSH_TIME_MAX, flush(&mut lanes)).await;
+        let flushed = tokio::time::timeout(FLUSH_TIME_MAX, async {
+            flush(&mut lanes).await?;
+            store_state(&mut state, &lanes, progress.position()).await?;
+            match &mut state {
+                Some(state) => state.settle().await.map_err(Exit::from),
+                None => Ok(()),
+            }
+        });
+        let flushed = flushed.await;
         if !matches!(flushed, Ok(Ok(()))) {
             warn!(pipeline = %shared.plan.name, partition = %partition.name(),
                 "stopped before all was durable; it will be delivered again");
@@ -185,17 +213,21 @@ pub(super) async fn flush(lanes: &mut [Lane]) -> Result<(), SinkError> {
     Ok(())
 }
 
-/// Opens a lane per sink; answers the lowest offset that one of them needs.
+/// Opens keyed state and a lane per sink; answers the offset to go on from: where the state is, else
+/// the lowest that a sink needs.
 async fn open(
     shared: &Shared,
     partition: &Partition,
     lanes: &mut Vec<Lane>,
+    state: &mut Option<StateLog>,
 ) -> Result<Offset, Exit> {
     let deps = &shared.deps;
     let name = partition.name();
     let log_start = partition.bounds().log_start;
     let committed = deps.offsets.fetch(&shared.group, name);
-    let group = committed.map_or(log_start, |c| c.offset);
+    *state = StateLog::open(&deps.sinks.log, &deps.sinks.clock, &shared.plan, name).await?;
+    let kept = state.as_ref().and_then(StateLog::position);
+    let group = kept.unwrap_or_else(|| committed.map_or(log_start, |c| c.offset));
     let mut start: Option<Offset> = None;
     for (target, room) in shared.plan.sinks.iter().zip(&shared.rooms) {
         let origin = Origin {
@@ -223,5 +255,17 @@ async fn open(
         start = Some(start.map_or(needs, |s| s.min(needs)));
         lanes.push(lane);
     }
-    Ok(start.unwrap_or(group).max(log_start))
+    let start = start.unwrap_or(group).max(log_start);
+    match (state, kept) {
+        (Some(state), Some(kept)) if start < kept => {
+            let pipeline = &shared.plan.name;
+            warn!(%pipeline, partition = %name, %start, %kept,
+                "a sink begins before the keyed state, which therefore begins anew");
+            state.clear(start, &shared.plan).await?;
+            Ok(start)
+        }
+        // What the sinks have already, they pass over.
+        (_, Some(kept)) => Ok(kept.max(log_start)),
+        _ => Ok(start),
+    }
 }

@@ -17,6 +17,7 @@ use super::lane::Lane;
 use super::plan::Plan;
 use super::reader::{Chunk, Reader};
 use super::runner::{Ended, Exit, Shared, flush};
+use super::state::StateLog;
 use super::status::Progress;
 use crate::sinks::{Refusal, SinkRecord};
 
@@ -30,6 +31,7 @@ pub(super) struct Session<'a> {
     partition: &'a Partition,
     progress: &'a Progress,
     lanes: &'a mut Vec<Lane>,
+    state: &'a mut Option<StateLog>,
     letters: DeadLetters,
     /// A failure while reading a dead-letter topic stops the pipeline: there is no further one.
     reads_dead_letters: bool,
@@ -45,6 +47,7 @@ impl<'a> Session<'a> {
         partition: &'a Partition,
         progress: &'a Progress,
         lanes: &'a mut Vec<Lane>,
+        state: &'a mut Option<StateLog>,
         at: Offset,
     ) -> Result<Self, Exit> {
         let name = partition.name();
@@ -59,7 +62,8 @@ impl<'a> Session<'a> {
         let dead_letter = shared.plan.dead_letter.as_ref();
         let letters = DeadLetters::new(log.clone(), pipeline, name.clone(), dead_letter)?;
         let reads_dead_letters = name.topic.as_ref().ends_with(dead_letter::SUFFIX);
-        let chain = Chain::start(Arc::clone(&shared.plan), name.clone(), reads_dead_letters);
+        let plan = Arc::clone(&shared.plan);
+        let chain = Chain::start(plan, name.clone(), reads_dead_letters, state.as_ref());
         let chain = chain
             .await
             .map_err(|(transform, error)| Exit::init(&transform, &error))?;
@@ -69,6 +73,7 @@ impl<'a> Session<'a> {
             partition,
             progress,
             lanes,
+            state,
             letters,
             reads_dead_letters,
             chain,
@@ -85,14 +90,44 @@ impl<'a> Session<'a> {
             let at_end = self.processed >= *high_watermark.borrow();
             if at_end && *drain.borrow_and_update() {
                 flush(self.lanes).await?;
+                self.store_state().await?;
                 return Ok(Ended::Done);
             }
             tokio::select! {
-                chunk = self.reader.next() => self.handle(chunk?).await?,
-                moved = lanes_move(self.lanes) => moved?,
+                chunk = self.reader.next() => {
+                    self.handle(chunk?).await?;
+                    self.note_state().await?;
+                }
+                moved = lanes_move(self.lanes) => {
+                    moved?;
+                    store_state(self.state, self.lanes, self.processed).await?;
+                }
+                // Between two chunks, so that state and outputs end at the same record.
+                () = self.shared.stop.asked() => return Ok(Ended::Stopped),
                 // The sender lives as long as `shared`.
                 _ = drain.changed() => {}
             }
+        }
+    }
+
+    /// Takes up what the chunk changed in keyed state.
+    async fn note_state(&mut self) -> Result<(), Exit> {
+        let Some(state) = self.state else {
+            return Ok(());
+        };
+        state.note(self.processed);
+        if state.is_full() {
+            flush(self.lanes).await?;
+        }
+        store_state(self.state, self.lanes, self.processed).await
+    }
+
+    /// Keyed state of everything that was worked on is stored.
+    async fn store_state(&mut self) -> Result<(), Exit> {
+        store_state(self.state, self.lanes, self.processed).await?;
+        match self.state {
+            Some(state) => Ok(state.settle().await?),
+            None => Ok(()),
         }
     }
 
@@ -228,6 +263,19 @@ impl<'a> Session<'a> {
         }
         Ok(letters)
     }
+}
+
+/// Stores keyed state as far as all sinks are durable.
+pub(super) async fn store_state(
+    state: &mut Option<StateLog>,
+    lanes: &[Lane],
+    processed: Offset,
+) -> Result<(), Exit> {
+    let Some(state) = state else {
+        return Ok(());
+    };
+    let durable = lanes.iter().map(|lane| lane.durable().borrow().next).min();
+    Ok(state.store(durable.unwrap_or(processed)).await?)
 }
 
 fn stopped_at(offset: Offset, reason: &Reason) -> Exit {

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use wstream_log::{Metadata, MetadataError};
 use wstream_record::{ByteSize, Clock};
-use wstream_transform::{Module, ModuleError, Runtime};
+use wstream_transform::{LogReader, Module, ModuleError, Runtime};
 
 pub use asks::{Ask, Asked, Change, Refusal, Switch, switch};
 use files::Files;
@@ -397,6 +397,23 @@ impl Registry {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl Registry {
+    /// The module of a reference, compiled, and its version.
+    ///
+    /// # Errors
+    /// As `bytes`, or it does not compile any more.
+    pub async fn module(&self, reference: &Reference) -> Result<(u64, Module), RegistryError> {
+        let (version, bytes) = self.bytes(reference).await?;
+        Ok((version, self.0.runtime.compile(bytes).await?))
+    }
+
+    /// What modules logged lately, and what they log from now on.
+    #[must_use]
+    pub fn logs(&self) -> LogReader {
+        self.0.runtime.logs()
     }
 }
 

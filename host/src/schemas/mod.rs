@@ -13,6 +13,7 @@ mod avro;
 mod change;
 mod documents;
 mod error;
+mod guest;
 mod level;
 mod state;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use wstream_record::ByteSize;
 
 use documents::Documents;
 pub use error::SchemasError;
+pub use guest::GuestSchemas;
 pub use level::{Level, Verdict};
 use state::State;
 

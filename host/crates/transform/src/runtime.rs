@@ -19,6 +19,7 @@ use crate::guest::{ComponentState, component_linker, link_component};
 use crate::host;
 use crate::inspect::{Kind, ModuleError, inspect};
 use crate::limits::Budget;
+use crate::loghub::{LogHub, LogReader};
 use crate::module::{Compiled, Linked, Module};
 use crate::state::{HostState, Random};
 
@@ -82,6 +83,7 @@ pub struct Runtime {
     pub(crate) executor: Executor,
     pub(crate) budget: Budget,
     pub(crate) clock: Clock,
+    pub(crate) logs: LogHub,
     seed: Mutex<Random>,
     compiles: mpsc::Sender<Compile>,
     known: Mutex<HashMap<[u8; 32], Weak<Compiled>>>,
@@ -157,6 +159,7 @@ impl Runtime {
             executor,
             budget: Budget::new(config.memory_total),
             clock: config.clock,
+            logs: LogHub::default(),
             seed: Mutex::new(Random::new(seed())),
             compiles,
             known: Mutex::default(),
@@ -217,6 +220,12 @@ impl Runtime {
             known.insert(sha256, Arc::downgrade(&compiled));
         }
         Ok(Module(compiled))
+    }
+
+    /// What all modules logged lately, and what they log from now on.
+    #[must_use]
+    pub fn logs(&self) -> LogReader {
+        self.logs.read()
     }
 
     /// Memory of all instances together, and its bound.

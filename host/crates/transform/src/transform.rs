@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
-use tokio::sync::broadcast;
 use tracing::Level;
 use wstream_record::Timestamp;
 
@@ -16,12 +15,10 @@ use crate::inspect::Kind;
 use crate::instance::{InitError, Instance};
 use crate::keyed::{KeyedState, StateLimits};
 use crate::limits::{Limits, SharedLimits};
+use crate::loghub::LogLine;
 use crate::module::Module;
 use crate::schemas::SchemaRegistry;
 use crate::stats::{Counters, Stats, add};
-
-/// Log lines a slow reader may fall behind.
-const LOG_LINES_HELD_MAX: usize = 1024;
 
 /// A module in service. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]
@@ -32,7 +29,7 @@ pub struct Transform {
 /// What all instances of a transform share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) name: Box<str>,
+    pub(crate) name: Arc<str>,
     pub(crate) module: Module,
     pub(crate) config: Box<str>,
     /// What a program finds as its environment.
@@ -40,9 +37,9 @@ pub(crate) struct Shared {
     /// Names of the outputs by which a program addresses them; the first is the default.
     pub(crate) output_topics: Vec<String>,
     pub(crate) schemas: Option<Arc<dyn SchemaRegistry>>,
+    version: Option<Arc<str>>,
     pub(crate) limits: SharedLimits,
     pub(crate) counters: Counters,
-    log: broadcast::Sender<LogLine>,
     allowance: Mutex<Allowance>,
 }
 
@@ -54,6 +51,8 @@ pub struct Service<'a> {
     pub config: Option<&'a RawValue>,
     /// What it may use.
     pub limits: Limits,
+    /// The version it is registered as.
+    pub version: Option<String>,
     /// What a Redpanda module finds as `REDPANDA_INPUT_TOPIC`.
     pub input_topic: Option<&'a str>,
     /// What a Redpanda module finds as `REDPANDA_OUTPUT_TOPIC_0`, `_1`, ..., and writes to by name.
@@ -81,17 +80,6 @@ fn environment(
     own.chain(input).chain(outputs).collect()
 }
 
-/// A line a module logged, or wrote to stdout or stderr.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLine {
-    /// When.
-    pub timestamp: Timestamp,
-    /// How important; stdout is info, stderr is warn.
-    pub level: Level,
-    /// At most 4 KiB.
-    pub text: String,
-}
-
 /// Lines left in the running second.
 #[derive(Debug, Default)]
 struct Allowance {
@@ -117,11 +105,11 @@ impl Transform {
         let Service {
             config,
             limits,
+            version,
             input_topic,
             output_topics,
             schemas,
         } = service;
-        let (log, _) = broadcast::channel(LOG_LINES_HELD_MAX);
         let shared = Shared {
             name: name.into(),
             module: module.clone(),
@@ -132,9 +120,11 @@ impl Transform {
             },
             output_topics,
             schemas,
+            version: version
+                .or_else(|| module.metadata().version.clone())
+                .map(Into::into),
             limits: SharedLimits::new(limits),
             counters: Counters::default(),
-            log,
             allowance: Mutex::default(),
         };
         Self {
@@ -146,6 +136,21 @@ impl Transform {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    /// The version it is registered as, else the one it says it has.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.shared.version.as_deref()
+    }
+
+    /// Names of its outputs, the default first; none if it names none.
+    #[must_use]
+    pub fn outputs(&self) -> &[String] {
+        match self.shared.module.kind() {
+            Kind::Redpanda => &self.shared.output_topics,
+            Kind::WstreamV1 | Kind::Component => &self.shared.module.metadata().outputs,
+        }
     }
 
     /// The module.
@@ -188,13 +193,6 @@ impl Transform {
     pub fn stats(&self) -> Stats {
         self.shared.counters.snapshot()
     }
-
-    /// Follows the log from now on. A reader that falls more than 1,024 lines behind misses some
-    /// and is told so.
-    #[must_use]
-    pub fn logs(&self) -> broadcast::Receiver<LogLine> {
-        self.shared.log.subscribe()
-    }
 }
 
 impl Shared {
@@ -212,13 +210,13 @@ impl Shared {
             Level::DEBUG => tracing::debug!(target: "wstream::transform", transform, "{text}"),
             Level::TRACE => tracing::trace!(target: "wstream::transform", transform, "{text}"),
         }
-        let line = LogLine {
+        self.module.runtime().logs.send(LogLine {
+            transform: Arc::clone(&self.name),
+            version: self.version.clone(),
             timestamp,
             level,
             text,
-        };
-        // Nobody may be listening.
-        drop(self.log.send(line));
+        });
     }
 
     fn allow_line(&self, now: Duration) -> bool {

@@ -1,7 +1,6 @@
 //! `wstream transform`: a module's life, before it meets a node and in it.
 
 mod build;
-mod cases;
 mod compilers;
 mod language;
 mod new;
@@ -49,7 +48,7 @@ enum TransformCommand {
     /// Measure a module: time per record, memory, failures.
     #[command(after_help = EXAMPLES)]
     Bench(TransformBenchArgs),
-    /// Show what a module says of itself.
+    /// Show what a module says of itself, or what a node has of it.
     Show(show::ShowArgs),
     /// Upload a module to a node: pipelines that name it go on with it.
     #[command(after_help = registry::EXAMPLES)]
@@ -60,6 +59,9 @@ enum TransformCommand {
     /// Go back to an earlier version, or to any other.
     #[command(after_help = registry::EXAMPLES)]
     Rollback(registry::RollbackArgs),
+    /// Show what a module logged, and with -f what it logs.
+    #[command(after_help = registry::EXAMPLES)]
+    Logs(registry::LogsArgs),
     /// Delete a module with all its versions, if no pipeline uses it.
     #[command(after_help = registry::EXAMPLES)]
     Delete(registry::DeleteArgs),
@@ -71,10 +73,11 @@ pub(super) async fn execute(args: TransformArgs, output: &mut Output) -> anyhow:
         TransformCommand::Build(args) => build::execute(&args, output),
         TransformCommand::Test(args) => test::execute(args, output).await,
         TransformCommand::Bench(args) => bench_transform(args, output).await,
-        TransformCommand::Show(args) => show::execute(&args, output),
+        TransformCommand::Show(args) => show::execute(&args, output).await,
         TransformCommand::Push(args) => registry::push(args, output).await,
         TransformCommand::List(args) => registry::list(args, output).await,
         TransformCommand::Rollback(args) => registry::rollback(args, output).await,
+        TransformCommand::Logs(args) => registry::logs(args, output).await,
         TransformCommand::Delete(args) => registry::delete(args, output).await,
     }
 }

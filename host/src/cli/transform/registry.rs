@@ -6,10 +6,12 @@ use anyhow::bail;
 use bytes::Bytes;
 use clap::Args;
 use serde_json::Value;
+use wstream_record::Timestamp;
 
 use super::read;
 use crate::cli::client::{Client, NodeOptions, encoded};
 use crate::cli::output::{Output, bytes};
+use crate::cli::time;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +20,7 @@ Examples:
   wstream transform list
   wstream transform rollback shout                   the version before the active one
   wstream transform rollback shout --to 3
+  wstream transform logs shout -f                    what it logs, across upgrades
   wstream transform delete shout";
 
 /// Arguments of `push`.
@@ -61,6 +64,21 @@ pub(super) struct RollbackArgs {
 pub(super) struct DeleteArgs {
     /// The module's name.
     name: String,
+    #[command(flatten)]
+    node: NodeOptions,
+}
+
+/// Arguments of `logs`.
+#[derive(Debug, Args)]
+pub(super) struct LogsArgs {
+    /// The module's name.
+    name: String,
+    /// Go on with what is logged from now on, across upgrades.
+    #[arg(long, short)]
+    follow: bool,
+    /// Print lines of JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     node: NodeOptions,
 }
@@ -133,6 +151,82 @@ fn before(module: &Value, name: &str) -> anyhow::Result<u64> {
         Some(version) => Ok(version),
         None => bail!("{name} has no version before {active}, the active one"),
     }
+}
+
+pub(super) async fn logs(args: LogsArgs, output: &mut Output) -> anyhow::Result<()> {
+    let path = format!("{}/logs?follow={}", path(&args.name), args.follow);
+    let mut lines = Client::new(&args.node)?.lines(&path).await?;
+    while let Some(line) = lines.next().await? {
+        let line = String::from_utf8_lossy(&line);
+        // Events are lines with their names in between.
+        let json = if args.follow {
+            let Some(data) = line.strip_prefix("data: ") else {
+                continue;
+            };
+            data
+        } else {
+            &line
+        };
+        if args.json {
+            output.line(json)?;
+        } else {
+            output.line(&log_line(&serde_json::from_str(json)?))?;
+        }
+        output.flush()?;
+    }
+    Ok(())
+}
+
+fn log_line(line: &Value) -> String {
+    if let Some(missed) = line["missed"].as_u64() {
+        return format!("({missed} lines were missed)");
+    }
+    let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+    let at = time::shown(Timestamp(line["timestamp"].as_i64().unwrap_or(-1)));
+    let version = text("version");
+    format!("{at} {:<5} @{version} {}", text("level"), text("text"))
+}
+
+/// What a node has of a module.
+pub(super) async fn show(
+    name: &str,
+    json: bool,
+    node: &NodeOptions,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let module = Client::new(node)?.get(&path(name)).await?;
+    if json {
+        return Ok(output.line(&serde_json::to_string_pretty(&module)?)?);
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for version in module["versions"].as_array().into_iter().flatten() {
+        let active = version["version"] == module["active"];
+        let at = Timestamp(version["created_ms"].as_i64().unwrap_or(-1));
+        output.line(&format!(
+            "{:<24} {:<7} {:<18} {:>10}  {}  sha256 {}",
+            format!("{name}@{}", version["version"]),
+            if active { "active" } else { "" },
+            text(&version["abi"]),
+            bytes(version["size"].as_u64().unwrap_or(0)),
+            time::shown(at),
+            text(&version["sha256"]),
+        ))?;
+    }
+    for running in module["running"].as_array().into_iter().flatten() {
+        let pipelines = running["pipelines"].as_array().into_iter().flatten();
+        let pipelines: Vec<_> = pipelines.map(text).collect();
+        output.line(&format!(
+            "in pipeline {}: version {}, {} records, {} ns a record, {} in {} instances, failures {}",
+            pipelines.join(", "),
+            text(&running["version"]),
+            running["records"],
+            running["ns_per_record"],
+            bytes(running["memory_bytes"].as_u64().unwrap_or(0)),
+            running["instances"],
+            running["failures"],
+        ))?;
+    }
+    Ok(())
 }
 
 pub(super) async fn delete(args: DeleteArgs, output: &mut Output) -> anyhow::Result<()> {

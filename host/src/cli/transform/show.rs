@@ -1,6 +1,6 @@
 //! `wstream transform show`: what a module says of itself.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -8,26 +8,36 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use wstream_transform::{Inspection, inspect};
 
+use super::registry;
+use crate::cli::client::NodeOptions;
 use crate::cli::output::{Output, bytes};
+use crate::config;
 
 const EXAMPLES: &str = "\
 Examples:
   wstream transform show transforms/dist/netflix-titles.wasm
+  wstream transform show shout                what a node has of it
   wstream transform show transforms/dist/filter.wasm --json | jq .metadata.config";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ShowArgs {
-    /// The module.
-    file: PathBuf,
+    /// The module's file, or the name it is registered under at a node.
+    module: String,
     /// Print it as JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    node: NodeOptions,
 }
 
-pub(super) fn execute(args: &ShowArgs, output: &mut Output) -> anyhow::Result<()> {
-    let module = super::read(&args.file)?;
-    let said = inspect(&module).with_context(|| args.file.display().to_string())?;
+pub(super) async fn execute(args: &ShowArgs, output: &mut Output) -> anyhow::Result<()> {
+    let file = Path::new(&args.module);
+    if !config::names_a_file(&args.module) && !file.exists() {
+        return registry::show(&args.module, args.json, &args.node, output).await;
+    }
+    let module = super::read(file)?;
+    let said = inspect(&module).with_context(|| args.module.clone())?;
     let digest: String = Sha256::digest(&module)
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -60,7 +70,7 @@ fn lines(said: &Inspection, digest: &str, size: u64) -> Vec<(&'static str, Strin
         metadata.outputs.join(", ")
     };
     let blame = if said.cursor {
-        "at once: it exports wstream_cursor"
+        "at once"
     } else {
         "by replaying one record at a time"
     };

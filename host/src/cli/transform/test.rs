@@ -7,8 +7,8 @@ use clap::Args;
 use wstream_record::JsonRecord;
 use wstream_transform::Limits;
 
-use super::cases::Cases;
 use super::{LimitArgs, compile, config};
+use crate::cases::Cases;
 use crate::cli::output::Output;
 
 const EXAMPLES: &str = "\
@@ -52,7 +52,11 @@ pub(super) struct TestArgs {
 }
 
 pub(super) async fn execute(args: TestArgs, output: &mut Output) -> anyhow::Result<()> {
-    let mut cases = Cases::new(compile(&args.file).await?, Limits::from(&args.limits));
+    let mut cases = Cases::new(
+        "test",
+        compile(&args.file).await?,
+        Limits::from(&args.limits),
+    );
     match (&args.cases, &args.records) {
         (Some(file), _) => check(&mut cases, file, output).await,
         (None, Some(file)) => {

@@ -4,6 +4,7 @@
 mod dead_letters;
 mod delivery;
 mod model;
+mod state;
 mod targets;
 
 use std::sync::Arc;
@@ -146,6 +147,7 @@ fn config(steps: usize) -> PipelineConfig {
         module: "probe".to_owned(),
         config: serde_json::Map::new(),
         outputs: std::collections::BTreeMap::new(),
+        output_topics: Vec::new(),
         on_failure: OnFailure::default(),
         limits: LimitsConfig::default(),
     };

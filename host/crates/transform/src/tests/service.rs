@@ -79,7 +79,7 @@ async fn log_lines_above_the_limit_are_counted() {
         ..Limits::default()
     };
     let transform = transform(&runtime, PROBE, limits).await;
-    let mut log = transform.logs();
+    let mut log = runtime.logs().coming;
     let mut instance = transform.instantiate().await.unwrap();
     let processed = process_all(&mut instance, values(&["!w"; 8])).await;
     assert_eq!(processed.outputs.len(), 8);

@@ -34,25 +34,28 @@ struct Case<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, thiserror::Error)]
 #[error("{message} (code {code})")]
 #[serde(deny_unknown_fields)]
-pub(super) struct Failed {
-    code: u16,
-    message: String,
+pub struct Failed {
+    /// The module's code, or the host's.
+    pub code: u16,
+    /// Why.
+    pub message: String,
 }
 
 /// A record that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sent {
+pub struct Sent {
     output: String,
     partition: Option<PartitionId>,
     record: Record,
 }
 
 /// What became of a record.
-pub(super) type Outcome = Result<Vec<Sent>, Failed>;
+pub type Outcome = Result<Vec<Sent>, Failed>;
 
 /// Runs records through one module, under any configuration.
 #[derive(Debug)]
-pub(super) struct Cases {
+pub struct Cases {
+    name: String,
     module: Module,
     limits: Limits,
     /// By configuration, so that what instances share is made once.
@@ -60,8 +63,11 @@ pub(super) struct Cases {
 }
 
 impl Cases {
-    pub(super) fn new(module: Module, limits: Limits) -> Self {
+    /// Nothing is started yet. `name` is what the module's lines in the log are under.
+    #[must_use]
+    pub fn new(name: &str, module: Module, limits: Limits) -> Self {
         Self {
+            name: name.to_owned(),
             module,
             limits,
             transforms: HashMap::new(),
@@ -69,7 +75,10 @@ impl Cases {
     }
 
     /// Runs one case; what differs if it came out otherwise.
-    pub(super) async fn check(&mut self, line: &str) -> anyhow::Result<Option<String>> {
+    ///
+    /// # Errors
+    /// The line is no case, or the module does not start.
+    pub async fn check(&mut self, line: &str) -> anyhow::Result<Option<String>> {
         let case: Case<'_> = serde_json::from_str(line).context("not a case")?;
         let input = JsonRecord::parse(case.input.get())?;
         let wanted = match (&case.out, case.error) {
@@ -87,12 +96,15 @@ impl Cases {
     }
 
     /// An instance under a configuration, or why the module refuses it.
-    pub(super) async fn start(&mut self, config: &str) -> anyhow::Result<Result<Instance, Failed>> {
+    ///
+    /// # Errors
+    /// The module does not start.
+    pub async fn start(&mut self, config: &str) -> anyhow::Result<Result<Instance, Failed>> {
         let transform = match self.transforms.get(config) {
             Some(transform) => transform.clone(),
             None => {
                 let json: Box<RawValue> = serde_json::from_str(config)?;
-                let transform = Transform::new("test", &self.module, Some(&json), self.limits);
+                let transform = Transform::new(&self.name, &self.module, Some(&json), self.limits);
                 self.transforms.insert(config.to_owned(), transform.clone());
                 transform
             }
@@ -105,7 +117,10 @@ impl Cases {
     }
 
     /// What becomes of one more record in an instance.
-    pub(super) async fn feed(
+    ///
+    /// # Errors
+    /// No instance could be started.
+    pub async fn feed(
         &self,
         instance: &mut Instance,
         input: &JsonRecord,
@@ -195,8 +210,18 @@ impl Cases {
         out.iter().map(read).collect()
     }
 
+    /// Nanoseconds in the module, and records worked on, under all configurations.
+    #[must_use]
+    pub fn time(&self) -> (u64, u64) {
+        let stats = self.transforms.values().map(Transform::stats);
+        stats.fold((0, 0), |(nanos, records), stats| {
+            (nanos + stats.nanos, records + stats.records)
+        })
+    }
+
     /// A record and what became of it, as a case.
-    pub(super) fn as_case(&self, input: &JsonRecord, config: &str, outcome: &Outcome) -> String {
+    #[must_use]
+    pub fn as_case(&self, input: &JsonRecord, config: &str, outcome: &Outcome) -> String {
         let config = if config == "{}" {
             String::new()
         } else {

@@ -1,0 +1,198 @@
+//! Keyed state across restarts: whatever is killed when, each record sees exactly what the records
+//! before it left.
+
+use crate::sinks::SinkError;
+
+use super::model::Random;
+use super::*;
+
+/// Counts each key and answers the count; see its comment.
+const KEYED: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/crates/transform/guests/keyed.wat"
+));
+const STATE: &str = "__wstream_state.p.in";
+
+async fn counter(node: &Node) -> Transform {
+    let wasm = wat::parse_str(KEYED).unwrap();
+    let module: Module = node.runtime.compile(wasm.into()).await.unwrap();
+    Transform::new("counter", &module, None, Limits::default())
+}
+
+/// The count as the guest writes it.
+fn digit(n: usize) -> String {
+    char::from(b'0' + u8::try_from(n).unwrap()).to_string()
+}
+
+/// What comes of values, in order: the count of those that did not fail.
+fn counted(values: &[String]) -> Vec<(i64, u32, String)> {
+    let kept = (0..).zip(values).filter(|(_, v)| !v.starts_with('!'));
+    let numbered = (1..).zip(kept);
+    numbered.map(|(n, (o, _))| (o, 0, digit(n))).collect()
+}
+
+fn owned(values: &[&str]) -> Vec<String> {
+    values.iter().map(|v| (*v).to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_goes_on_after_a_restart_from_where_the_sinks_are() {
+    let node = Node::new(2).await;
+    let target = MemoryTarget::new(true);
+    let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
+    node.append(0, &["a", "b", "!f"]).await;
+    node.append(1, &["x"]).await;
+    node.run_to_end(&plan).await;
+    node.append(0, &["c", "!t", "d"]).await;
+    node.run_to_end(&plan).await;
+    let values = owned(&["a", "b", "!f", "c", "!t", "d"]);
+    assert_eq!(stored(&target, 0), counted(&values));
+    assert_eq!(stored(&target, 1), counted(&owned(&["x"])));
+    let topic = node.log.topic(&topic(STATE)).unwrap();
+    assert_eq!(topic.config.partitions, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_is_not_stored_ahead_of_the_sinks() {
+    let node = Node::new(1).await;
+    let target = MemoryTarget::new(true);
+    let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
+    node.append(0, &["a", "b"]).await;
+    node.run_to_end(&plan).await;
+    let before = node.read(STATE, 0).await.len();
+    target.commit_by_hand();
+    let submitted = target.submitted_bytes();
+    let pipeline = node.start(&plan);
+    node.append(0, &["c"]).await;
+    eventually(|| target.submitted_bytes() > submitted).await;
+    assert_eq!(node.read(STATE, 0).await.len(), before);
+    drop(pipeline);
+    // What the sink lost is worked on again, with the state it had then.
+    target.commit();
+    node.append(0, &["d"]).await;
+    node.run_to_end(&plan).await;
+    assert_eq!(stored(&target, 0), counted(&owned(&["a", "b", "c", "d"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_interrupted_append_left_does_not_count() {
+    let node = Node::new(1).await;
+    let target = MemoryTarget::new(true);
+    let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
+    node.append(0, &["a"]).await;
+    node.run_to_end(&plan).await;
+    // A change without a position behind it.
+    let change = Record {
+        key: Some(Bytes::from_static(b"\x00\x07counterk")),
+        value: Some(Bytes::from_static(b"\xff\xff\xff\xff\xff\xff\xff\xff7")),
+        ..record("")
+    };
+    let to = node.partition(STATE, 0);
+    to.append(batch(&[change])).await.unwrap();
+    for value in ["b", "c"] {
+        node.append(0, &[value]).await;
+        node.run_to_end(&plan).await;
+    }
+    assert_eq!(stored(&target, 0), counted(&owned(&["a", "b", "c"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_begins_anew_when_a_sink_begins_before_it() {
+    let node = Node::new(1).await;
+    let target = MemoryTarget::new(true);
+    let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
+    node.append(0, &["a", "b"]).await;
+    node.run_to_end(&plan).await;
+    let fresh = MemoryTarget::new(true);
+    let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&fresh));
+    node.append(0, &["c"]).await;
+    node.run_to_end(&plan).await;
+    assert_eq!(stored(&fresh, 0), counted(&owned(&["a", "b", "c"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_topic_is_compacted() {
+    let node = Node::new(1).await;
+    let target = MemoryTarget::new(true);
+    let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
+    // A large topic of changes that do not count.
+    node.append(0, &["a"]).await;
+    node.run_to_end(&plan).await;
+    let junk = Record {
+        key: Some(Bytes::from_static(b"\x00\x04gone")),
+        value: Some(Bytes::from(vec![0; 1 << 20])),
+        ..record("")
+    };
+    let to = node.partition(STATE, 0);
+    for _ in 0..12 {
+        to.append(batch(std::slice::from_ref(&junk))).await.unwrap();
+    }
+    assert!(to.bounds().bytes > ByteSize::mib(8));
+    for value in ["b", "c"] {
+        node.append(0, &[value]).await;
+        node.run_to_end(&plan).await;
+    }
+    assert!(to.bounds().bytes < ByteSize(4096), "{:?}", to.bounds());
+    assert_eq!(stored(&target, 0), counted(&owned(&["a", "b", "c"])));
+}
+
+/// Appends, kills, stops and failing sinks, against a count.
+async fn sequence(seed: u64) {
+    let mut random = Random::new(seed);
+    let node = Node::new(1).await;
+    let (once, often) = (MemoryTarget::new(true), MemoryTarget::new(false));
+    let sinks = [
+        SinkTarget::memory("m", once.clone()),
+        SinkTarget::memory("often", often.clone()),
+    ];
+    let mut config = config(1);
+    config.to.push("often".to_owned());
+    let plan = node.plan(&config, vec![counter(&node).await], &sinks);
+    let mut appended: Vec<String> = Vec::new();
+    while appended.len() < 60 {
+        let values = (0..=random.below(6)).map(|_| match random.below(8) {
+            0 => "!f",
+            1 => "!t",
+            _ => "ok",
+        });
+        let values: Vec<&str> = values.collect();
+        node.append(0, &values).await;
+        appended.extend(values.into_iter().map(str::to_owned));
+        if random.below(3) == 0 {
+            often.commit_by_hand();
+        }
+        for target in [&once, &often] {
+            let failures = (0..random.below(4)).map(|_| match random.below(3) {
+                0 => Some(SinkError::retry("told to")),
+                _ => None,
+            });
+            target.script(failures.collect::<Vec<_>>());
+        }
+        let pipeline = node.start(&plan);
+        for _ in 0..random.below(3000) {
+            tokio::task::yield_now().await;
+        }
+        match random.below(3) {
+            0 => drop(pipeline.stop().await),
+            _ => drop(pipeline),
+        }
+        often.commit();
+    }
+    for target in [&once, &often] {
+        target.script(Vec::new());
+    }
+    node.run_to_end(&plan).await;
+    let expected = counted(&appended);
+    assert_eq!(stored(&once, 0), expected, "seed {seed}");
+    let mut distinct = stored(&often, 0);
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(distinct, expected, "seed {seed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn random_sequences_agree_with_a_count() {
+    for seed in 1..=12 {
+        sequence(seed).await;
+    }
+}

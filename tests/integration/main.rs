@@ -17,6 +17,7 @@ mod hostile_guests;
 mod hostile_rows;
 mod kill;
 mod languages;
+mod module_faults;
 mod netflix;
 mod operations;
 mod page;

@@ -1,6 +1,7 @@
 //! Modules that are uploaded to a running node: versions, switches under load, roll back, and what
 //! is refused.
 
+use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -237,4 +238,111 @@ fn a_name_that_nobody_registered_is_refused_at_its_place() {
             output.stderr
         );
     }
+}
+
+#[test]
+fn a_version_is_tried_on_records_without_a_pipeline() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = NodeBuilder::new(&dir.path().join("data")).start();
+    assert_eq!(push(&node, "mark", &letter(dir.path(), 'a')).code, 0);
+    assert_eq!(push(&node, "mark", &letter(dir.path(), 'b')).code, 0);
+    let path = "/api/v1/transforms/mark/test";
+    let body = b"{\"value\":\"one\"}\n\n{\"value\":\"two\",\"key\":\"k\"}\n";
+    for (query, version, letter) in [("", 2, "b"), ("?version=1", 1, "a")] {
+        let answer = node.ask("POST", &format!("{path}{query}"), &[], body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer = answer.json();
+        assert_eq!(
+            (&answer["version"], &answer["records"]),
+            (&json!(version), &json!(2))
+        );
+        let results = answer["results"].as_array().unwrap();
+        assert_eq!(results[0]["in"]["value"], "one");
+        assert_eq!(results[1]["in"]["key"], "k");
+        assert!(
+            results
+                .iter()
+                .all(|r| r["out"] == json!([{"value": letter}])),
+            "{answer}"
+        );
+    }
+    let refused = [
+        ("/api/v1/transforms/none/test", &b"{}"[..], 404, "not_found"),
+        (path, b"{\"value\":", 400, "bad_record"),
+        (&format!("{path}?config=x"), b"{}", 400, "bad_config"),
+        (&format!("{path}?version=9"), b"{}", 404, "not_found"),
+    ];
+    for (path, body, status, code) in refused {
+        let answer = node.ask("POST", path, &[], body);
+        let said = answer.json()["error"]["code"].clone();
+        assert_eq!((answer.status, said), (status, json!(code)), "{path}");
+    }
+}
+
+/// A module that logs one word for each call.
+fn talker(dir: &Path, word: &str) -> PathBuf {
+    let text = format!(
+        r#"(module
+        (import "wstream_v1" "log" (func $log (param i32 i32 i32)))
+        (memory (export "memory") 4)
+        (data (i32.const 16) "{word}")
+        (func (export "wstream_abi_v1"))
+        (func (export "wstream_alloc") (param i32) (result i32) i32.const 65536)
+        (func (export "wstream_process") (param i32 i32) (result i64)
+          (call $log (i32.const 3) (i32.const 16) (i32.const {}))
+          (i64.const 0)))"#,
+        word.len()
+    );
+    write(dir, &format!("{word}.wasm"), wat::parse_str(text).unwrap())
+}
+
+#[test]
+fn what_a_module_logs_is_followed_across_an_upgrade() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, _) = started(dir.path());
+    assert_eq!(push(&node, "mark", &talker(dir.path(), "first")).code, 0);
+    produce(&node, 0, 1);
+    let lines = || -> Vec<Value> {
+        let text = node
+            .ask("GET", "/api/v1/transforms/mark/logs", &[], b"")
+            .text();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect()
+    };
+    let line = until("a line", || lines().into_iter().next());
+    assert_eq!(
+        (&line["text"], &line["level"], &line["version"]),
+        (&json!("first"), &json!("warn"), &json!("2"))
+    );
+    let base = format!("http://{}", node.http());
+    let args = ["transform", "logs", "mark", "-f", "--json", "--node", &base];
+    let mut following = wstream(args)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufReader::new(following.stdout.take().unwrap()).lines();
+    let mut next = || {
+        let line: Value = serde_json::from_str(&out.next().unwrap().unwrap()).unwrap();
+        (
+            line["version"].as_str().unwrap().to_owned(),
+            line["text"].as_str().unwrap().to_owned(),
+        )
+    };
+    assert_eq!(next(), ("2".to_owned(), "first".to_owned()));
+    assert_eq!(push(&node, "mark", &talker(dir.path(), "second")).code, 0);
+    produce(&node, 0, 1);
+    assert_eq!(next(), ("3".to_owned(), "second".to_owned()));
+    following.kill().unwrap();
+    following.wait().unwrap();
+    let shown = command(&node, &["show", "mark"]);
+    assert!(
+        shown.stdout.contains("mark@3") && shown.stdout.contains("in pipeline p: version 3"),
+        "{}",
+        shown.stdout
+    );
+    assert_eq!(
+        node.ask("GET", "/api/v1/transforms/none/logs", &[], b"")
+            .status,
+        404
+    );
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the cases that the four sample transforms pass in every language: SAMPLE.cases.jsonl.
+"""Writes the cases that the sample transforms pass in every language: SAMPLE.cases.jsonl.
 
 The expected outputs are written down here or put together from their parts; nothing is computed by
 a transform.
@@ -107,5 +107,101 @@ strict += [
 ]
 strict += [{"in": value("[1]"), "error": {"code": 1, "message": "the value is not a JSON object"}}]
 
-for name, cases in [("identity", identity), ("project", project), ("split", split), ("strict", strict)]:
+# What a state is kept for: a case with records before its own has them in the same instance.
+NO_KEY = {"code": 2, "message": "the record has no key"}
+NOT_OBJECT = {"code": 1, "message": "the value is not a JSON object"}
+BAD_KEY = {"code": 3, "message": "a key has 1 to 4096 bytes"}
+
+
+def after(records, record, *outs, **more):
+    return {**more, "after": records, "in": record, "out": list(outs)}
+
+
+def keyed(key, text="{}", **more):
+    return value(text, key=key, **more)
+
+
+count = [
+    {"in": keyed("k", '{"a":1.50}', headers=[["h", "v"]]), "out": [keyed("k", '{"a":1.50,"count":1}', headers=[["h", "v"]])]},
+    after([keyed("k"), keyed("other"), keyed("k", '{"a":2}')], keyed("k"), keyed("k", '{"count":3}')),
+    after([keyed("other")], keyed("k"), keyed("k", '{"count":1}')),
+    after([keyed("k")] * 11, keyed("k", '{"count":"old","b":2}'), keyed("k", '{"count":12,"b":2}')),
+    # What a record that fails has counted is discarded.
+    after([keyed("k"), keyed("k", "no JSON")], keyed("k"), keyed("k", '{"count":2}')),
+    after(
+        [{"key_base64": "AP+A", "value": "{}"}],
+        {"key_base64": "AP+A", "value": "{}"},
+        {"key_base64": "AP+A", "value": '{"count":2}'},
+    ),
+    after([keyed("\u00fc")], keyed("\u00fc"), keyed("\u00fc", '{"count":2}')),
+    after([keyed("k" * 4096)], keyed("k" * 4096), keyed("k" * 4096, '{"count":2}')),
+    {"in": keyed("k", "no JSON"), "error": NOT_OBJECT},
+    {"in": {"key": "k"}, "error": NOT_OBJECT},
+    {"in": value("{}"), "error": NO_KEY},
+    {"in": keyed(""), "error": BAD_KEY},
+    {"in": keyed("k" * 4097), "error": BAD_KEY},
+]
+
+by_id = {"config": {"field": "id"}}
+dedupe = [
+    passes(keyed("k", "any value", headers=[["h", None]])),
+    passes({"key": "k"}),
+    after([keyed("k", "1")], keyed("k", "2")),
+    after([keyed("k"), keyed("k")], keyed("k")),
+    after([keyed("k")], keyed("other", "1"), keyed("other", "1")),
+    after([keyed("k")], keyed("k"), config={"ttl_ms": 3600000}),
+    after([keyed("a", '{"id":7}')], keyed("b", '{"id":7,"n":1}'), **by_id),
+    after([keyed("a", '{"id":7}')], keyed("a", '{"id":8}'), keyed("a", '{"id":8}'), **by_id),
+    after([value('{"id":"7"}')], value('{"id":7}'), value('{"id":7}'), **by_id),
+    after([value('{"id":"a"}')], value('{"id":"\\u0061"}'), **by_id),
+    after([value('{"id":{"a":[1]}}')], value('{"id":{"a":[1]}}'), **by_id),
+    {**by_id, "in": value('{"id":null}'), "error": {"code": 2, "message": "id is missing"}},
+    {**by_id, "in": value("{}"), "error": {"code": 2, "message": "id is missing"}},
+    {**by_id, "in": value("no JSON"), "error": NOT_OBJECT},
+    {**by_id, "in": value('{"id":"%s"}' % ("i" * 4096)), "error": BAD_KEY},
+    {"in": value("{}"), "error": NO_KEY},
+    {"in": keyed(""), "error": BAD_KEY},
+]
+
+users = {"config": {"table": "users"}}
+
+
+def user(key, text):
+    return {"topic": "users", "key": key, **({} if text is None else {"value": text})}
+
+
+def order(text, key="u", **more):
+    return {"topic": "orders", "key": key, "value": text, **more}
+
+
+ada = user("u", '{"name":"Ada","n":1.50}')
+joined = keyed("u", '{"total":12.50,"table":{"name":"Ada","n":1.50}}', headers=[["h", "v"]])
+enrich = [
+    {**users, "in": ada, "out": []},
+    after([ada], order('{"total":12.50}', headers=[["h", "v"]]), joined, **users),
+    after([ada, user("u", '{"name":"Eve"}')], order("{}"), keyed("u", '{"table":{"name":"Eve"}}'), **users),
+    after([ada], order('{"table":1,"b":2}'), keyed("u", '{"table":{"name":"Ada","n":1.50},"b":2}'), **users),
+    after([ada, order("{}")], order("{}"), keyed("u", '{"table":{"name":"Ada","n":1.50}}'), **users),
+    after([ada, user("u", None)], order("{}"), keyed("u"), **users),
+    after([user("u", None)], order("{}"), keyed("u"), **users),
+    after([ada], order("no JSON", "other"), keyed("other", "no JSON"), **users),
+    after([ada], {"topic": "orders", "value": "{}"}, value("{}"), **users),
+    after([ada, user("u", "no JSON")], order("{}"), keyed("u", '{"table":{"name":"Ada","n":1.50}}'), **users),
+    {**users, "after": [ada], "in": order("no JSON"), "error": NOT_OBJECT},
+    {**users, "in": user("u", "[]"), "error": NOT_OBJECT},
+    {**users, "in": {"topic": "users", "value": "{}"}, "error": NO_KEY},
+    {**users, "in": user("", "{}"), "error": BAD_KEY},
+    {"in": ada, "error": {"code": 1, "message": "table is missing"}},
+]
+
+samples = {
+    "identity": identity,
+    "project": project,
+    "split": split,
+    "strict": strict,
+    "count": count,
+    "dedupe": dedupe,
+    "enrich": enrich,
+}
+for name, cases in samples.items():
     write(name, cases)

@@ -154,6 +154,22 @@ pub(crate) fn now_ms() -> i64 {
     imports::now_ms()
 }
 
+pub(crate) fn state_get(key: &[u8], buffer: &mut [u8]) -> i64 {
+    imports::state_get(key, buffer)
+}
+
+pub(crate) fn state_put(key: &[u8], value: &[u8], ttl_ms: i64) -> i32 {
+    imports::state_put(key, value, ttl_ms)
+}
+
+pub(crate) fn state_delete(key: &[u8]) -> bool {
+    imports::state_delete(key)
+}
+
+pub(crate) fn state_scan(prefix: &[u8], after: &[u8], buffer: &mut [u8]) -> i64 {
+    imports::state_scan(prefix, after, buffer)
+}
+
 #[cfg(target_family = "wasm")]
 mod imports {
     use super::Kind;
@@ -165,6 +181,28 @@ mod imports {
             pub(super) fn metric(kind: i32, address: *const u8, len: usize, value: f64);
             pub(super) fn fail(code: i32, address: *const u8, len: usize);
             pub(super) safe fn now_ms() -> i64;
+        }
+
+        // The linker leaves out of a module what it does not call.
+        #[link(wasm_import_module = "wstream_kv_v1")]
+        unsafe extern "C" {
+            pub(super) fn get(key: *const u8, key_len: usize, at: *mut u8, room: usize) -> i64;
+            pub(super) fn put(
+                key: *const u8,
+                key_len: usize,
+                value: *const u8,
+                value_len: usize,
+                ttl_ms: i64,
+            ) -> i32;
+            pub(super) fn delete(key: *const u8, key_len: usize) -> i32;
+            pub(super) fn scan(
+                prefix: *const u8,
+                prefix_len: usize,
+                after: *const u8,
+                after_len: usize,
+                at: *mut u8,
+                room: usize,
+            ) -> i64;
         }
     }
 
@@ -186,11 +224,38 @@ mod imports {
     pub(super) fn now_ms() -> i64 {
         raw::now_ms()
     }
+
+    pub(super) fn state_get(key: &[u8], buffer: &mut [u8]) -> i64 {
+        let (at, room) = (buffer.as_mut_ptr(), buffer.len());
+        // SAFETY: addresses and lengths are those of live slices, the second of them ours alone;
+        // the host reads the first, writes within the second and returns.
+        unsafe { raw::get(key.as_ptr(), key.len(), at, room) }
+    }
+
+    pub(super) fn state_put(key: &[u8], value: &[u8], ttl_ms: i64) -> i32 {
+        let (value, len) = (value.as_ptr(), value.len());
+        // SAFETY: addresses and lengths are those of live slices; the host reads them and returns.
+        unsafe { raw::put(key.as_ptr(), key.len(), value, len, ttl_ms) }
+    }
+
+    pub(super) fn state_delete(key: &[u8]) -> bool {
+        // SAFETY: address and length are those of a live slice; the host reads it and returns.
+        unsafe { raw::delete(key.as_ptr(), key.len()) != 0 }
+    }
+
+    pub(super) fn state_scan(prefix: &[u8], after: &[u8], buffer: &mut [u8]) -> i64 {
+        let (from, from_len) = (after.as_ptr(), after.len());
+        let (at, room) = (buffer.as_mut_ptr(), buffer.len());
+        // SAFETY: addresses and lengths are those of live slices, the last of them ours alone; the
+        // host reads the others, writes within that and returns.
+        unsafe { raw::scan(prefix.as_ptr(), prefix.len(), from, from_len, at, room) }
+    }
 }
 
 #[cfg(not(target_family = "wasm"))]
 mod imports {
     pub(super) use crate::testing::host::{fail, log, metric, now_ms};
+    pub(super) use crate::testing::state::{state_delete, state_get, state_put, state_scan};
 }
 
 /// Makes a type that implements [`Transform`](crate::Transform) the transform of this module.

@@ -29,10 +29,15 @@ pub fn process_batch<T: Transform>(
         begin(index);
         let record = Record::read(&mut reader, topic, partition)?;
         let start = output.len();
+        // In the node the host sees to it.
+        #[cfg(not(target_family = "wasm"))]
+        crate::testing::state::begin_record();
         let mut outputs = Outputs::new(output, T::OUTPUTS, index);
         if let Err(failure) = transform.transform(&record, &mut outputs) {
             output.truncate(start);
             put_failure(output, index, &failure);
+            #[cfg(not(target_family = "wasm"))]
+            crate::testing::state::discard_record();
         }
     }
     if reader.rest().is_empty() {

@@ -43,6 +43,7 @@ pub mod log;
 pub mod metric;
 mod output;
 mod record;
+pub mod state;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub use failure::Failure;
 pub use frame::FrameError;
 pub use output::{Output, Outputs};
 pub use record::{Header, Headers, Record};
+pub use state::{State, StateError};
 
 /// A transform: made once from its configuration, then given every record in turn.
 pub trait Transform: Sized + 'static {

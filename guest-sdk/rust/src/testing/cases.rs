@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::answer::{Answer, Sent};
 use super::record::{JsonForm, TestRecord};
+use super::state::clear_state;
 use super::{make, run};
 use crate::Transform;
 
@@ -16,6 +17,9 @@ use crate::Transform;
 struct Case<'a> {
     #[serde(borrow)]
     config: Option<&'a RawValue>,
+    /// Records that the instance gets before.
+    #[serde(borrow, default)]
+    after: Vec<JsonForm<'a>>,
     #[serde(borrow, rename = "in")]
     input: JsonForm<'a>,
     #[serde(borrow)]
@@ -75,10 +79,15 @@ fn check_case<T: Transform>(line: &str) -> Result<(), String> {
         serde_json::from_str(line).map_err(|error| format!("not a case: {error}"))?;
     let input = case.input.record()?;
     let config = case.config.map_or("{}", RawValue::get);
+    clear_state();
     let got = match make::<T>(config) {
-        Ok(mut transform) => run(&mut transform, std::slice::from_ref(&input))
-            .pop()
-            .unwrap_or_default(),
+        Ok(mut transform) => {
+            for form in &case.after {
+                run(&mut transform, &[form.record()?]);
+            }
+            let answer = run(&mut transform, std::slice::from_ref(&input)).pop();
+            answer.unwrap_or_default()
+        }
         Err(failure) => Answer::Failed(failure),
     };
     let wanted = wanted::<T>(&case, &input)?;

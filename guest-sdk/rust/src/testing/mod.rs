@@ -6,7 +6,8 @@
 //! A record has the form it has everywhere: `key`, `value` (or `value_json`, `key_base64`,
 //! `value_base64`), `headers`, `timestamp`, `topic`, `partition`, `offset`; an expected one may
 //! name its `output`. What an expected record does not say must be null, empty, by key, or the
-//! input's time.
+//! input's time. With `"after": [records]` the case's record comes behind these, whose outcomes are
+//! not compared. Each case has an instance and a keyed state of its own.
 //!
 //! What it does not check: limits of time and memory. `wstream transform test` runs the same
 //! cases in the node's runtime.
@@ -15,6 +16,7 @@ mod answer;
 mod cases;
 pub(crate) mod host;
 mod record;
+pub(crate) mod state;
 
 pub use answer::{Answer, Sent, read_answer};
 pub use cases::{check_cases, check_cases_text};
@@ -22,6 +24,7 @@ pub use host::{Logged, Metric, failed, logs, metrics};
 #[cfg(test)]
 pub(crate) use record::JsonForm;
 pub use record::{TestRecord, batch_frame};
+pub use state::{clear_state, pass_time};
 
 use crate::{Failure, Transform, process_batch};
 

@@ -1,6 +1,7 @@
 // The wstream SDK for transforms in JavaScript and TypeScript: a function that gets each record of
 // a topic and says what becomes of it. See README.md.
 
+import { given } from './bytes.js';
 import { JsonObject } from './json.js';
 
 export { JsonObject };
@@ -42,19 +43,19 @@ export class Record {
   }
 
   get key() {
-    return this.#input.key?.val ?? null;
+    return given(this.#input.key);
   }
 
   get value() {
-    return this.#input.value?.val ?? null;
+    return given(this.#input.value);
   }
 
   get headers() {
-    return this.#input.headers.map(({ name, value }) => [name, value?.val ?? null]);
+    return this.#input.headers.map(({ name, value }) => [name, given(value)]);
   }
 
   header(name) {
-    return this.#input.headers.findLast((header) => header.name === name)?.value?.val ?? null;
+    return given(this.#input.headers.findLast((header) => header.name === name)?.value);
   }
 
   bytes() {
@@ -101,8 +102,8 @@ export function transform(definition, options = {}) {
     outputs,
     init(config) {
       try {
-        const given = JSON.parse(config);
-        const made = isClass ? new definition(given) : definition(given);
+        const settings = JSON.parse(config);
+        const made = isClass ? new definition(settings) : definition(settings);
         work = typeof made === 'function' ? made : (record) => made.transform(record);
       } catch (error) {
         throw failureOf(error);
@@ -140,8 +141,8 @@ function outputsOf(answer, names) {
   return Array.from(many ? answer : [answer], (output) => outputOf(output, names));
 }
 
-function outputOf(given, names) {
-  const output = given instanceof Record ? given.with() : given;
+function outputOf(answer, names) {
+  const output = answer instanceof Record ? answer.with() : answer;
   if (typeof output !== 'object' || output === null || output instanceof Uint8Array) {
     throw new TypeError('an output is an object with a value');
   }

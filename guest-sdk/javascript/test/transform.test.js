@@ -1,6 +1,7 @@
 // What a transform answers becomes what the host wants; what it throws fails one record.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { runInNewContext } from 'node:vm';
 import { Failure, transform } from '../wstream.js';
 
 function answers(work, ...values) {
@@ -86,6 +87,16 @@ test('a record gives its value as it is wanted', () => {
     [null, null, '1', 7],
   ]);
   assert.deepEqual([text.tag, binary.tag, none.tag, broken.tag], ['ok', 'ok', 'ok', 'err']);
+});
+
+test('bytes of the bindings pass', () => {
+  const bytes = runInNewContext('new Uint8Array([0, 255])');
+  assert.ok(!(bytes instanceof Uint8Array));
+  const [answer] = answers((record) => {
+    assert.ok(record.value instanceof Uint8Array && record.with().value instanceof Uint8Array);
+    return record;
+  }, bytes);
+  assert.deepEqual(answer.val[0].value, { tag: 'binary', val: new Uint8Array([0, 255]) });
 });
 
 test('a configuration is refused with what was thrown', () => {

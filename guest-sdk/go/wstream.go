@@ -29,8 +29,8 @@
 // An error fails the record: it goes to the dead-letter topic and its neighbours go on; outputs
 // that were sent for it before are taken back. A panic fails the record too, and costs the
 // instance: state in memory is lost with it, so keep there what makes the work faster, not what
-// results depend on. What a record gives is valid until the function returns: the next record
-// takes its place in memory.
+// results depend on: that is for the package wstream/state. What a record gives is valid until the
+// function returns: the next record takes its place in memory.
 //
 // The package speaks wstream_v1, see ABI.md.
 package wstream

@@ -16,10 +16,11 @@
 //
 // Compile it with `asc transform.ts -O3 --runtime minimal -o NAME.wasm`: memory is collected once
 // a batch. State in memory is lost with an instance that trapped: keep in it what makes the work
-// faster, not what results depend on. The SDK speaks wstream_v1, see ABI.md.
+// faster, not what results depend on, which is for `state`. The SDK speaks wstream_v1, see ABI.md.
 
 export { fail, register, registerSetup, refuse, send } from './run';
 export { BY_KEY, INHERIT, Output, Record } from './record';
 export { Json, Raw } from './json';
+export { Scan, state } from './state';
 export { Text } from './text';
 export { count, gauge, Level, log, now, observe } from './host';

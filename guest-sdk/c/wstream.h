@@ -23,9 +23,10 @@
  * Texts are a pointer and a length, not ended by a zero; a null pointer is null, which differs from
  * empty. What a record or the JSON functions give is valid until ws_transform returns. When memory
  * runs out the call traps, and the host names the cause. State in memory is lost with an instance
- * that trapped: keep in it what makes the work faster, not what results depend on.
+ * that trapped: keep in it what makes the work faster, not what results depend on, which is for
+ * ws_state_put.
  *
- * It speaks wstream_v1, see ABI.md. Not here: keyed state, which the host does not offer yet. */
+ * It speaks wstream_v1, see ABI.md. */
 #ifndef WSTREAM_H
 #define WSTREAM_H
 
@@ -120,6 +121,38 @@ static ws_text ws_join(int count, ...);
 /* Memory until ws_transform returns. */
 static void *ws_scratch(size_t bytes);
 
+/* ---- keyed state ---------------------------------------------------------------------------- */
+
+/* The table of the pipeline's step and partition that the instance works for: what a record that
+ * succeeds writes is there for every later record, after a restart and on another node too. A record
+ * sees what it and the records before it wrote; what a record wrote that fails is discarded. Only a
+ * module that calls these functions imports the host's table. */
+
+/* The value of a key; null ptr if there is none, or if it has expired. */
+static ws_text ws_state_get(ws_text key);
+/* Sets a key, for good: WS_OK, or a number below 0 for ws_state_limit. */
+static int ws_state_put(ws_text key, ws_text value);
+/* Sets a key for so many milliseconds, at least one. */
+static int ws_state_put_for(ws_text key, ws_text value, int64_t ttl_ms);
+/* Which limit kept an entry from being set: `ws_fail(3, ws_state_limit(answer));` */
+static ws_text ws_state_limit(int answer);
+/* Removes a key; false if there was none. */
+static bool ws_state_delete(ws_text key);
+
+typedef struct {
+    ws_text key, value; /* of the entry; valid until the next one is asked for */
+    ws_text prefix;
+    char *page;
+    uint32_t room, at, end;
+} ws_scan;
+
+/* The entries whose key begins with the prefix, in the order of the keys, page by page: a page shows
+ * the table as it is when it is read.
+ * `ws_scan scan = ws_state_scan(WS("")); while (ws_scan_next(&scan)) ...` */
+static inline ws_scan ws_state_scan(ws_text prefix) { return (ws_scan){.prefix = prefix}; }
+/* The next entry; false at the end. */
+static bool ws_scan_next(ws_scan *scan);
+
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
 /* An object whose fields are looked up and edited where they stand: what is not touched is copied
@@ -161,6 +194,8 @@ static ws_text ws_quote(ws_text text);
 static ws_text ws_integer(int64_t number);
 /* Whether a raw value is a number, and which. */
 static bool ws_number(ws_text raw, double *number);
+/* Whether a raw value is a whole number that is written as one and fits, and which. */
+static bool ws_whole(ws_text raw, int64_t *number);
 /* The next element of a raw array; start with *at = 0. False behind the last, or if it is none. */
 static bool ws_element(ws_text array, uint32_t *at, ws_text *element);
 
@@ -355,6 +390,90 @@ static void ws_observe(ws_text name, double value) {
     ws_import_metric(2, name.ptr, name.len, value);
 }
 static int64_t ws_now_ms(void) { return ws_import_now_ms(); }
+
+/* ---- the table of keyed state --------------------------------------------------------------- */
+
+#define WS_IMPORT_STATE(name) __attribute__((import_module("wstream_kv_v1"), import_name(#name)))
+
+/* The linker leaves out what is not called. */
+WS_IMPORT_STATE(get)
+extern int64_t ws_import_get(const char *key, uint32_t key_len, char *at, uint32_t room);
+WS_IMPORT_STATE(put)
+extern int32_t ws_import_put(const char *key, uint32_t key_len, const char *value, uint32_t len,
+                             int64_t ttl_ms);
+WS_IMPORT_STATE(delete) extern int32_t ws_import_delete(const char *key, uint32_t key_len);
+WS_IMPORT_STATE(scan)
+extern int64_t ws_import_scan(const char *prefix, uint32_t prefix_len, const char *after,
+                              uint32_t after_len, char *at, uint32_t room);
+
+/* What a value is asked for with first; a longer one is asked for again. */
+enum { WS_VALUE_BYTES_USUAL = 256 };
+/* What a page of a scan holds; an entry that is larger has its page to itself. */
+enum { WS_PAGE_BYTES = 16384 };
+enum { WS_KEY_BYTES_MAX = 4096 };
+
+static ws_text ws_state_get(ws_text key) {
+    uint32_t room = WS_VALUE_BYTES_USUAL;
+    while (true) {
+        char *value = ws_scratch(room);
+        int64_t len = ws_import_get(key.ptr, key.len, value, room);
+        if (len < 0) return WS_NULL;
+        if (len <= room) return (ws_text){value, (uint32_t)len};
+        room = (uint32_t)len;
+    }
+}
+
+static int ws_state_put(ws_text key, ws_text value) {
+    return ws_import_put(key.ptr, key.len, value.ptr, value.len, 0);
+}
+
+static int ws_state_put_for(ws_text key, ws_text value, int64_t ttl_ms) {
+    /* Zero would be for good. */
+    return ws_import_put(key.ptr, key.len, value.ptr, value.len, ttl_ms < 1 ? 1 : ttl_ms);
+}
+
+static ws_text ws_state_limit(int answer) {
+    switch (answer) {
+    case WS_OK: return WS("none");
+    case -1: return WS("a key has 1 to 4096 bytes");
+    case -2: return WS("a value has at most 1048576 bytes");
+    case -3: return WS("the state has as many entries as it may have");
+    case -4: return WS("the state has as many bytes as it may have");
+    default: return WS("one call may write at most 67108864 bytes of state");
+    }
+}
+
+static bool ws_state_delete(ws_text key) { return ws_import_delete(key.ptr, key.len) != 0; }
+
+static bool ws_scan_turn(ws_scan *scan) {
+    char after[WS_KEY_BYTES_MAX]; /* out of the page, which is written again */
+    if (scan->key.len) memcpy(after, scan->key.ptr, scan->key.len);
+    if (!scan->page) scan->page = ws_scratch(scan->room = WS_PAGE_BYTES);
+    while (true) {
+        int64_t len = ws_import_scan(scan->prefix.ptr, scan->prefix.len, after, scan->key.len,
+                                     scan->page, scan->room);
+        scan->at = 0;
+        scan->end = len < 0 ? 0 : (uint32_t)len;
+        if (len >= 0) return len > 0;
+        scan->page = ws_scratch(scan->room = (uint32_t)-len); /* what the next entry needs */
+    }
+}
+
+/* A length and its bytes; the host wrote them, so they are in the page. */
+static ws_text ws_scan_take(ws_scan *scan) {
+    ws_text text;
+    memcpy(&text.len, scan->page + scan->at, 4);
+    text.ptr = scan->page + scan->at + 4;
+    scan->at += 4 + text.len;
+    return text;
+}
+
+static bool ws_scan_next(ws_scan *scan) {
+    if (scan->at == scan->end && !ws_scan_turn(scan)) return false;
+    scan->key = ws_scan_take(scan);
+    scan->value = ws_scan_take(scan);
+    return true;
+}
 
 /* ---- exports -------------------------------------------------------------------------------- */
 
@@ -840,6 +959,21 @@ static bool ws_number(ws_text raw, double *number) {
     memcpy(text, raw.ptr, raw.len);
     text[raw.len] = 0;
     *number = strtod(text, NULL);
+    return true;
+}
+
+static bool ws_whole(ws_text raw, int64_t *number) {
+    bool negative = raw.len && *raw.ptr == '-';
+    uint64_t most = negative ? (uint64_t)INT64_MAX + 1 : INT64_MAX, sum = 0;
+    uint32_t digits = raw.len - negative;
+    const char *at = raw.ptr + negative;
+    if (!digits || (*at == '0' && digits > 1)) return false;
+    for (uint32_t i = 0; i < digits; i++) {
+        uint64_t digit = (uint8_t)(at[i] - '0');
+        if (digit > 9 || sum > (most - digit) / 10) return false;
+        sum = sum * 10 + digit;
+    }
+    *number = negative ? (int64_t)(0 - sum) : (int64_t)sum;
     return true;
 }
 

@@ -24,7 +24,8 @@
 //! An error that is returned fails the record with its name as the message; `out.fail(code, text)`
 //! chooses both. What a record or the JSON functions give is valid until the transform returns.
 //! When memory runs out the call traps, and the host names the cause. State in memory is lost with
-//! an instance that trapped: keep in it what makes the work faster, not what results depend on.
+//! an instance that trapped: keep in it what makes the work faster, not what results depend on, which
+//! is for `state`.
 //!
 //! A `pub fn setup(config: *Object) !void` is called once with the configuration. It speaks
 //! wstream_v1, see ABI.md.
@@ -134,7 +135,7 @@ pub const Level = enum(i32) { trace, debug, info, warn, err };
 
 /// Writes a line to the module's log; the host cuts it at 4 KiB and limits lines per second.
 pub fn log(level: Level, line: []const u8) void {
-    host.log(@intFromEnum(level), line.ptr, line.len);
+    host.log(@backingInt(level), line.ptr, line.len);
 }
 
 /// Adds to a counter.
@@ -156,6 +157,143 @@ pub fn observe(name: []const u8, value: f64) void {
 pub fn nowMs() i64 {
     return host.now_ms();
 }
+
+/// Keyed state of the pipeline's step and partition that the instance works for: what a record that
+/// succeeds writes is there for every later record, after a restart and on another node too. A record
+/// sees what it and the records before it wrote; what a record wrote that fails is discarded. Only a
+/// module that uses it imports the host's table.
+pub const state = struct {
+    /// The limits that keep an entry from being set; `message` says what they are.
+    pub const Limit = error{
+        StateKeyNot1To4096Bytes,
+        StateValueAbove1MiB,
+        StateEntriesAtMost,
+        StateBytesAtMost,
+        StateWritesOfCallAbove64MiB,
+    };
+
+    /// What a value is asked for with first; a longer one is asked for again.
+    const value_bytes_usual = 256;
+    /// What a page of a scan holds; an entry that is larger has its page to itself.
+    const page_bytes = 16384;
+    const key_bytes_max = 4096;
+
+    /// The value of a key, until the transform returns; null if there is none, or if it has expired.
+    pub fn get(key: []const u8) Bytes {
+        var room: usize = value_bytes_usual;
+        while (true) {
+            const buffer = scratch(room);
+            const answer = table.get(key.ptr, key.len, buffer.ptr, room);
+            if (answer < 0) return null;
+            const len: usize = @intCast(answer);
+            if (len <= room) return buffer[0..len];
+            room = len;
+        }
+    }
+
+    /// Sets a key, for good.
+    pub fn put(key: []const u8, value: []const u8) Limit!void {
+        return set(key, value, 0);
+    }
+
+    /// Sets a key for so many milliseconds, at least one.
+    pub fn putFor(key: []const u8, value: []const u8, ttl_ms: i64) Limit!void {
+        // Zero would be for good.
+        return set(key, value, @max(ttl_ms, 1));
+    }
+
+    /// Removes a key; false if there was none.
+    pub fn delete(key: []const u8) bool {
+        return table.delete(key.ptr, key.len) != 0;
+    }
+
+    /// The entries whose key begins with a prefix, in the order of the keys; all with an empty one.
+    /// They are read page by page: a page shows the table as it is when it is read.
+    pub fn scan(prefix: []const u8) Scan {
+        return .{ .prefix = prefix };
+    }
+
+    /// A limit in words: `return out.fail(3, ws.state.message(limit));`
+    pub fn message(limit: Limit) []const u8 {
+        return switch (limit) {
+            error.StateKeyNot1To4096Bytes => "a key has 1 to 4096 bytes",
+            error.StateValueAbove1MiB => "a value has at most 1048576 bytes",
+            error.StateEntriesAtMost => "the state has as many entries as it may have",
+            error.StateBytesAtMost => "the state has as many bytes as it may have",
+            error.StateWritesOfCallAbove64MiB => "one call may write at most 67108864 bytes of state",
+        };
+    }
+
+    /// Valid until the next one is asked for.
+    pub const Entry = struct { key: []const u8, value: []const u8 };
+
+    pub const Scan = struct {
+        prefix: []const u8,
+        last_key: []const u8 = "",
+        page: []u8 = &.{},
+        rest: []const u8 = "",
+
+        /// The next entry; null at the end.
+        pub fn next(self: *Scan) ?Entry {
+            if (self.rest.len == 0) self.turn();
+            if (self.rest.len == 0) return null;
+            const key = self.part();
+            self.last_key = key;
+            return .{ .key = key, .value = self.part() };
+        }
+
+        fn turn(self: *Scan) void {
+            // Out of the page, which is written again.
+            var buffer: [key_bytes_max]u8 = undefined;
+            const after = buffer[0..self.last_key.len];
+            @memcpy(after, self.last_key);
+            if (self.page.len == 0) self.page = scratch(page_bytes);
+            while (true) {
+                const prefix = self.prefix;
+                const page = self.page;
+                const answer = table.scan(prefix.ptr, prefix.len, after.ptr, after.len, page.ptr, page.len);
+                if (answer >= 0) {
+                    self.rest = page[0..@intCast(answer)];
+                    return;
+                }
+                // What the next entry needs.
+                self.page = scratch(@intCast(-answer));
+            }
+        }
+
+        /// A length and its bytes; the host wrote them, so they are in the page.
+        fn part(self: *Scan) []const u8 {
+            const len = lengthOf(&self.rest);
+            const bytes = self.rest[0..len];
+            self.rest = self.rest[len..];
+            return bytes;
+        }
+    };
+
+    fn lengthOf(at: *[]const u8) usize {
+        const len = std.mem.readInt(u32, at.*[0..4], .little);
+        at.* = at.*[4..];
+        return len;
+    }
+
+    fn set(key: []const u8, value: []const u8, ttl_ms: i64) Limit!void {
+        return switch (table.put(key.ptr, key.len, value.ptr, value.len, ttl_ms)) {
+            0 => {},
+            -1 => error.StateKeyNot1To4096Bytes,
+            -2 => error.StateValueAbove1MiB,
+            -3 => error.StateEntriesAtMost,
+            -4 => error.StateBytesAtMost,
+            else => error.StateWritesOfCallAbove64MiB,
+        };
+    }
+
+    const table = struct {
+        extern "wstream_kv_v1" fn get(key: [*]const u8, key_len: usize, at: [*]u8, room: usize) i64;
+        extern "wstream_kv_v1" fn put(key: [*]const u8, key_len: usize, value: [*]const u8, len: usize, ttl_ms: i64) i32;
+        extern "wstream_kv_v1" fn delete(key: [*]const u8, key_len: usize) i32;
+        extern "wstream_kv_v1" fn scan(prefix: [*]const u8, prefix_len: usize, after: [*]const u8, after_len: usize, at: [*]u8, room: usize) i64;
+    };
+};
 
 /// Refuses the configuration: `return ws.refuse(1, "field is missing");`
 pub fn refuse(code: i32, message: []const u8) error{Refused} {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use serde::Serialize;
 
-use crate::pipeline::PipelineStatus;
+use crate::pipeline::{PipelineStatus, Report, TrialStatus};
 use crate::sources::SourceStatus;
 
 /// Snapshots of a named thing.
@@ -25,6 +25,8 @@ struct Parts {
     pipelines: BTreeMap<String, Probe<PipelineStatus>>,
     sinks: BTreeMap<String, Probe<SinkView>>,
     steps: BTreeMap<String, Probe<TransformView>>,
+    trials: BTreeMap<String, Probe<TrialStatus>>,
+    rehearsals: BTreeMap<String, Probe<Report>>,
     ready: bool,
     reload_error: Option<String>,
 }
@@ -165,6 +167,39 @@ impl Running {
             }
         }
         merged.into_values().collect()
+    }
+
+    /// Keeps the last trial of a module.
+    pub fn set_trial(&self, module: &str, probe: impl Fn() -> TrialStatus + Send + Sync + 'static) {
+        let probe: Probe<TrialStatus> = Arc::new(probe);
+        self.0.write().trials.insert(module.to_owned(), probe);
+    }
+
+    /// The last trial of a module.
+    #[must_use]
+    pub fn trial(&self, module: &str) -> Option<TrialStatus> {
+        let probe = self.0.read().trials.get(module).cloned();
+        probe.map(|probe| probe())
+    }
+
+    /// Keeps the last rehearsal of a module.
+    pub fn set_rehearsal(&self, module: &str, probe: impl Fn() -> Report + Send + Sync + 'static) {
+        let probe: Probe<Report> = Arc::new(probe);
+        self.0.write().rehearsals.insert(module.to_owned(), probe);
+    }
+
+    /// The last rehearsal of a module.
+    #[must_use]
+    pub fn rehearsal(&self, module: &str) -> Option<Report> {
+        let probe = self.0.read().rehearsals.get(module).cloned();
+        probe.map(|probe| probe())
+    }
+
+    /// Forgets the trial and the rehearsal of a module.
+    pub fn forget_module(&self, module: &str) {
+        let mut parts = self.0.write();
+        parts.trials.remove(module);
+        parts.rehearsals.remove(module);
     }
 
     /// Says that everything in the file has started.

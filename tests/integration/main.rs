@@ -28,3 +28,4 @@ mod scripts;
 mod storage_faults;
 mod tidy;
 mod transforms;
+mod upgrades;

@@ -12,6 +12,7 @@ mod live;
 mod modules;
 mod rates;
 mod records;
+mod rehearsals;
 mod samples;
 mod schemas;
 mod stats;
@@ -155,6 +156,14 @@ pub fn router(state: ApiState, pages: Router) -> Router {
         .route(
             "/transforms/{name}/versions/{version}/activate",
             post(modules::activate),
+        )
+        .route(
+            "/transforms/{name}/versions/{version}/shadow",
+            post(rehearsals::shadow),
+        )
+        .route(
+            "/transforms/{name}/versions/{version}/replay",
+            post(rehearsals::replay),
         )
         .route("/transforms/{name}/test", post(trials::test))
         .route("/transforms/{name}/logs", get(trials::logs))

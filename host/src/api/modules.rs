@@ -1,5 +1,7 @@
 //! The registry of modules over HTTP: upload, list, history, activate, delete.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, Query, State};
@@ -11,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::ApiState;
 use crate::http::ApiError;
-use crate::registry::{Change, Refusal, RegistryError, Stored};
+use crate::registry::{Change, Refusal, RegistryError, Stored, TrialTerms};
 
 /// Bytes of a refused upload that are read before the connection is closed.
 const DRAINED_BYTES_MAX: usize = 256 << 20;
@@ -21,6 +23,52 @@ const DRAINED_BYTES_MAX: usize = 256 << 20;
 pub(super) struct PutOptions {
     #[serde(default = "yes")]
     activate: bool,
+    /// Records of a trial.
+    trial: Option<u64>,
+    fail_percent: Option<f64>,
+    seconds: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrialOptions {
+    trial: Option<u64>,
+    fail_percent: Option<f64>,
+    seconds: Option<u64>,
+}
+
+/// Most failures of a version on trial, unless told otherwise.
+const FAIL_PERCENT_DEFAULT: f64 = 5.0;
+/// Longest trial, unless told otherwise.
+const TRIAL_SECONDS_DEFAULT: u64 = 60;
+/// Records and seconds that a trial may have.
+const TRIAL_RECORDS_MAX: u64 = 1_000_000;
+const TRIAL_SECONDS_MAX: u64 = 3_600;
+
+impl TrialOptions {
+    fn terms(&self) -> Result<Option<TrialTerms>, ApiError> {
+        let Some(records) = self.trial else {
+            return Ok(None);
+        };
+        let failed_percent = self.fail_percent.unwrap_or(FAIL_PERCENT_DEFAULT);
+        let seconds = self.seconds.unwrap_or(TRIAL_SECONDS_DEFAULT);
+        let fits = (1..=TRIAL_RECORDS_MAX).contains(&records)
+            && (0.0..=100.0).contains(&failed_percent)
+            && (1..=TRIAL_SECONDS_MAX).contains(&seconds);
+        if !fits {
+            let message = format!(
+                "a trial has 1 to {TRIAL_RECORDS_MAX} records, 0 to 100 percent and 1 to \
+                 {TRIAL_SECONDS_MAX} seconds"
+            );
+            return Err(ApiError::bad_request("bad_parameter", message));
+        }
+        let time = Duration::from_secs(seconds);
+        Ok(Some(TrialTerms {
+            records,
+            failed_percent,
+            time,
+        }))
+    }
 }
 
 fn yes() -> bool {
@@ -47,6 +95,7 @@ pub(super) async fn one(
             let (active, versions) = (entry.active, entry.versions);
             Ok(Json(json!({
                 "name": name, "active": active, "versions": versions, "running": running,
+                "trial": state.running.trial(&name), "rehearsal": state.running.rehearsal(&name),
             })))
         }
         Err(_) if !running.is_empty() => Ok(Json(
@@ -63,6 +112,12 @@ pub(super) async fn put(
     Query(options): Query<PutOptions>,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let trial = TrialOptions {
+        trial: options.trial,
+        fail_percent: options.fail_percent,
+        seconds: options.seconds,
+    };
+    let trial = trial.terms()?;
     let mut upload = state.registry.begin().await.map_err(refused)?;
     let mut pieces = body.into_data_stream();
     while let Some(piece) = pieces.next().await {
@@ -79,7 +134,7 @@ pub(super) async fn put(
     let stored = state.registry.put(&name, upload).await.map_err(refused)?;
     let version = stored.version.version;
     if options.activate {
-        activate_version(&state, &name, version).await?;
+        activate_version(&state, &name, version, trial).await?;
     }
     let active = state.registry.get(&name).is_ok_and(|e| e.active == version);
     let status = if stored.existed {
@@ -112,14 +167,24 @@ fn answer(stored: &Stored, active: bool) -> Value {
 pub(super) async fn activate(
     State(state): State<ApiState>,
     Path((name, version)): Path<(String, u64)>,
+    Query(options): Query<TrialOptions>,
 ) -> Result<Json<Value>, ApiError> {
-    activate_version(&state, &name, version).await?;
+    activate_version(&state, &name, version, options.terms()?).await?;
     Ok(Json(json!({"name": name, "active": version})))
 }
 
-async fn activate_version(state: &ApiState, name: &str, version: u64) -> Result<(), ApiError> {
-    let name = name.to_owned();
-    let asked = state.switch.ask(Change::Activate { name, version }).await;
+async fn activate_version(
+    state: &ApiState,
+    name: &str,
+    version: u64,
+    trial: Option<TrialTerms>,
+) -> Result<(), ApiError> {
+    let change = Change::Activate {
+        name: name.to_owned(),
+        version,
+        trial,
+    };
+    let asked = state.switch.ask(change).await;
     asked.map_err(not_done)
 }
 
@@ -133,7 +198,7 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn not_done(refusal: Refusal) -> ApiError {
+pub(super) fn not_done(refusal: Refusal) -> ApiError {
     let message = refusal.to_string();
     match refusal {
         Refusal::Registry(error) => refused(error),

@@ -5,6 +5,7 @@
 //! Stop: sources, pipelines, listeners, stores, within `STOP_TIMEOUT`; a second signal ends the
 //! process at once. Either way the next start goes on where this one was.
 
+mod changes;
 mod core;
 mod modules;
 mod parts;
@@ -84,7 +85,8 @@ pub async fn run(options: RunOptions) -> Result<(), RunError> {
     let mut asks = Asks::new(options.file.as_deref().filter(|_| options.watch))
         .map_err(|e| anyhow::anyhow!("cannot listen for signals: {e}"))?;
     let (core, listeners) = Core::open(&options).await?;
-    let mut parts = Parts::new(&core).await?;
+    let (switch, mut asked) = registry::switch();
+    let mut parts = Parts::new(&core, switch.clone()).await?;
     if let Err(error) = parts.apply(&core, config, options.file.as_deref()).await {
         parts.stop().await;
         core.close().await;
@@ -93,7 +95,6 @@ pub async fn run(options: RunOptions) -> Result<(), RunError> {
             Err(error) => error.into(),
         });
     }
-    let (switch, mut asked) = registry::switch();
     core.serve(listeners, switch);
     core.running.set_ready(true);
     announce(&core);

@@ -18,8 +18,10 @@ use super::modules::{self, Modules};
 use super::views;
 use crate::config::{self, Config};
 use crate::dashboard::{Dashboard, Dashboards};
-use crate::pipeline::{LimitsConfig, Pipeline, PipelineConfig, PipelineDeps, PipelineState, Plan};
-use crate::registry::{Change, Reference, Refusal};
+use crate::pipeline::{
+    LimitsConfig, Pipeline, PipelineConfig, PipelineDeps, PipelineState, Plan, Trial,
+};
+use crate::registry::Switch;
 use crate::schemas::GuestSchemas;
 use crate::sinks::{DashboardHook, SinkConfig, SinkDeps, Stdout};
 use crate::sources::{
@@ -35,8 +37,11 @@ pub(super) struct Parts {
     pub(super) config: Config,
     sources: BTreeMap<String, (SourceConfig, SourceHandle)>,
     pipelines: BTreeMap<String, (Key, Pipeline)>,
-    modules: Modules,
+    pub(super) modules: Modules,
     checkpoints: Checkpoints,
+    /// The trial that the pipelines which `apply` makes are part of.
+    pub(super) trial: Option<Trial>,
+    pub(super) switch: Switch,
 }
 
 /// What a pipeline was made of: it is replaced when any of this changes.
@@ -66,7 +71,7 @@ pub(super) struct Ending {
 
 impl Parts {
     /// Nothing runs yet.
-    pub(super) async fn new(core: &Core) -> anyhow::Result<Self> {
+    pub(super) async fn new(core: &Core, switch: Switch) -> anyhow::Result<Self> {
         let checkpoints = Checkpoints::open(&core.log, core.clock.clone()).await?;
         Ok(Self {
             config: Config::default(),
@@ -78,6 +83,8 @@ impl Parts {
                 Some(Arc::new(GuestSchemas::new(core.schemas.clone()))),
             ),
             checkpoints,
+            trial: None,
+            switch,
         })
     }
 
@@ -129,7 +136,15 @@ impl Parts {
                 continue;
             }
             Modules::try_out(name, &modules, file).await?;
-            let plan = Plan::new(name, pipeline, modules, &config.sinks)?;
+            let mut plan = Plan::new(name, pipeline, modules, &config.sinks)?;
+            if let Some(trial) = &self.trial
+                && pipeline
+                    .transforms
+                    .iter()
+                    .any(|step| step.module == trial.module())
+            {
+                plan.set_trial(trial.clone());
+            }
             plans.insert(name.clone(), (key, plan));
         }
         self.modules.forget_unused(&config);
@@ -211,46 +226,6 @@ impl Parts {
             self.sources.insert(name.clone(), (source.clone(), handle));
         }
         Ok(())
-    }
-
-    /// Makes a change of a module: pipelines that name it without a version go on with the new one
-    /// from the next batch, or nothing changes.
-    pub(super) async fn change(
-        &mut self,
-        core: &Core,
-        change: Change,
-        file: Option<&Path>,
-    ) -> Result<(), Refusal> {
-        match change {
-            Change::Activate { name, version } => {
-                let before = core.registry.get(&name)?.active;
-                core.registry.activate(&name, version).await?;
-                let config = self.config.clone();
-                if let Err(error) = self.apply(core, config, file).await {
-                    core.registry.activate(&name, before).await?;
-                    return Err(Refusal::Unfit(format!("{error:#}")));
-                }
-            }
-            Change::Delete { name } => {
-                let pipelines = self.users(&name);
-                if !pipelines.is_empty() {
-                    return Err(Refusal::InUse { name, pipelines });
-                }
-                core.registry.delete(&name).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Pipelines that name a registered module.
-    fn users(&self, name: &str) -> Vec<String> {
-        let names = |module: &str| {
-            !config::names_a_file(module)
-                && Reference::parse(module).is_ok_and(|reference| reference.name == name)
-        };
-        let pipelines = self.config.pipelines.iter();
-        let using = pipelines.filter(|(_, p)| p.transforms.iter().any(|s| names(&s.module)));
-        using.map(|(pipeline, _)| pipeline.clone()).collect()
     }
 
     /// The sources' handles.

@@ -72,6 +72,15 @@ pub(super) struct Complete {
     pub(super) stop: Option<Reason>,
 }
 
+impl Complete {
+    /// Bytes of the records in it.
+    pub(super) fn bytes(&self) -> usize {
+        let ready = self.ready.iter().map(|r| r.record.payload_bytes());
+        let letters = self.letters.iter().map(|l| l.record.payload_bytes());
+        ready.sum::<usize>() + letters.sum::<usize>()
+    }
+}
+
 impl Chain {
     /// Instances of all steps.
     pub(super) async fn start(

@@ -20,6 +20,7 @@ mod dead_letter;
 mod lane;
 mod plan;
 mod reader;
+mod rehearsal;
 mod runner;
 mod session;
 mod state;
@@ -27,6 +28,7 @@ mod status;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use wstream_record::ByteSize;
 
@@ -36,8 +38,10 @@ use crate::sinks::SinkDeps;
 
 pub use config::{LimitsConfig, OnFailure, PipelineConfig, StepConfig};
 pub use plan::{Plan, PlanError};
+pub use rehearsal::{Rehearsal, RehearsalPlan, RehearsalStart, Report};
 pub use status::{PartitionStatus, PipelineState, PipelineStatus, TransformStatus};
 pub use supervise::Pipeline;
+pub use trial::{Trial, TrialLimits, TrialStatus, Verdict};
 
 /// What a pipeline's group is called: any Kafka tool shows its lag under this name.
 pub const GROUP_PREFIX: &str = "wstream.pipeline.";

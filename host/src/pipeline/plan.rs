@@ -7,8 +7,11 @@ use wstream_record::TopicName;
 use wstream_transform::{StateLimits, Transform};
 
 use super::config::{OnFailure, PipelineConfig};
+use super::trial::Trial;
 use crate::sinks::{SinkConfig, SinkTarget};
 
+/// Outputs of a module that are looked at beside a pipeline.
+const REHEARSED_OUTPUTS_MAX: u16 = 64;
 /// Steps of one pipeline.
 const STEPS_MAX: usize = 64;
 
@@ -23,6 +26,8 @@ pub struct Plan {
     pub dead_letter: Option<TopicName>,
     /// The transforms, in order.
     pub(super) steps: Vec<Step>,
+    /// The module of a step that is on trial.
+    pub(super) trial: Option<Trial>,
     /// Every sink once.
     pub(super) sinks: Vec<SinkTarget>,
     /// Names of the sinks of the last transform's records.
@@ -168,6 +173,7 @@ impl Plan {
             from: config.from.clone(),
             dead_letter: config.dead_letter.clone(),
             steps: Vec::new(),
+            trial: None,
             sinks: Vec::new(),
             to: config.to.iter().map(|s| s.as_str().into()).collect(),
             routes: Vec::new(),
@@ -229,6 +235,38 @@ impl Plan {
         }
         self.routes.push(route);
         Ok(self.routes.len() - 1)
+    }
+
+    /// Steps without sinks, to run beside a pipeline; a record that fails in one of them is told,
+    /// whatever the pipeline's policy.
+    #[must_use]
+    pub fn rehearsal(name: &str, from: &[TopicName], transforms: Vec<Transform>) -> Self {
+        let step = |transform: Transform| Step {
+            name: transform.name().into(),
+            version: transform.version().map(Into::into),
+            on_failure: OnFailure::DeadLetter,
+            state_limits: StateLimits::default(),
+            // Each output is a route of its own.
+            routes: (1..REHEARSED_OUTPUTS_MAX)
+                .map(|output| (output, usize::from(output)))
+                .collect(),
+            transform,
+        };
+        Self {
+            name: name.into(),
+            from: from.to_vec(),
+            dead_letter: None,
+            steps: transforms.into_iter().map(step).collect(),
+            trial: None,
+            sinks: Vec::new(),
+            to: Vec::new(),
+            routes: Vec::new(),
+        }
+    }
+
+    /// Puts a module of its steps on trial.
+    pub fn set_trial(&mut self, trial: Trial) {
+        self.trial = Some(trial);
     }
 
     /// Whether a transform keeps keyed state.

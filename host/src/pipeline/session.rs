@@ -17,8 +17,9 @@ use super::lane::Lane;
 use super::plan::Plan;
 use super::reader::{Chunk, Reader};
 use super::runner::{Ended, Exit, Shared, flush};
-use super::state::StateLog;
+use super::state::{Changes, StateLog};
 use super::status::Progress;
+use super::trial::{HELD_BYTES_MAX, Trial, Verdict};
 use crate::sinks::{Refusal, SinkRecord};
 
 /// Bytes read at once to find the records that a sink refused.
@@ -37,7 +38,18 @@ pub(super) struct Session<'a> {
     reads_dead_letters: bool,
     chain: Chain,
     reader: Reader,
+    /// What was worked on.
     processed: Offset,
+    /// What waits for the verdict of a trial.
+    held: Vec<Held>,
+    held_bytes: usize,
+}
+
+/// A stretch of records that waits for a verdict.
+struct Held {
+    complete: Complete,
+    /// Changes of keyed state that go with it, at the end of a chunk.
+    state: Option<Changes>,
 }
 
 impl<'a> Session<'a> {
@@ -79,6 +91,8 @@ impl<'a> Session<'a> {
             chain,
             reader,
             processed: at,
+            held: Vec::new(),
+            held_bytes: 0,
         })
     }
 
@@ -89,6 +103,7 @@ impl<'a> Session<'a> {
         loop {
             let at_end = self.processed >= *high_watermark.borrow();
             if at_end && *drain.borrow_and_update() {
+                self.end_trial().await?;
                 flush(self.lanes).await?;
                 self.store_state().await?;
                 return Ok(Ended::Done);
@@ -104,6 +119,9 @@ impl<'a> Session<'a> {
                 }
                 // Between two chunks, so that state and outputs end at the same record.
                 () = self.shared.stop.asked() => return Ok(Ended::Stopped),
+                () = verdict(self.shared.plan.trial.as_ref()), if !self.held.is_empty() => {
+                    self.release().await?;
+                }
                 // The sender lives as long as `shared`.
                 _ = drain.changed() => {}
             }
@@ -115,11 +133,75 @@ impl<'a> Session<'a> {
         let Some(state) = self.state else {
             return Ok(());
         };
-        state.note(self.processed);
-        if state.is_full() {
+        let changes = state.take(self.processed);
+        if let Some(last) = self.held.last_mut() {
+            self.held_bytes += changes.bytes();
+            last.state = Some(changes);
+            return Ok(());
+        }
+        state.note(changes);
+        self.store_noted().await
+    }
+
+    async fn store_noted(&mut self) -> Result<(), Exit> {
+        if self.state.as_ref().is_some_and(StateLog::is_full) {
             flush(self.lanes).await?;
         }
         store_state(self.state, self.lanes, self.processed).await
+    }
+
+    /// Hands over what a chunk came to, or holds it back for as long as a module is on trial.
+    async fn pass(&mut self, complete: Complete) -> Result<(), Exit> {
+        let Some(trial) = self.shared.plan.trial.clone() else {
+            return self.hand_over(complete).await;
+        };
+        if trial.verdict().is_none() {
+            trial.count(&complete);
+        }
+        self.processed = complete.next;
+        self.held_bytes += complete.bytes();
+        self.held.push(Held {
+            complete,
+            state: None,
+        });
+        if self.held_bytes > HELD_BYTES_MAX {
+            trial.decide();
+        }
+        match trial.verdict() {
+            Some(_) => self.release().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Everything was read: the trial ends with what there is.
+    async fn end_trial(&mut self) -> Result<(), Exit> {
+        match &self.shared.plan.trial {
+            Some(trial) if !self.held.is_empty() => {
+                trial.decide();
+                self.release().await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The trial is over: what was held back goes on its way, or nowhere.
+    async fn release(&mut self) -> Result<(), Exit> {
+        let verdict = self.shared.plan.trial.as_ref().and_then(Trial::verdict);
+        if verdict == Some(Verdict::RolledBack) {
+            self.held.clear();
+            // The pipeline is replaced by one with the version before.
+            self.shared.stop.asked().await;
+            return Err(Exit::Ended(Ended::Stopped));
+        }
+        self.held_bytes = 0;
+        for Held { complete, state } in std::mem::take(&mut self.held) {
+            self.hand_over(complete).await?;
+            if let (Some(log), Some(changes)) = (self.state.as_mut(), state) {
+                log.note(changes);
+                self.store_noted().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Keyed state of everything that was worked on is stored.
@@ -142,7 +224,7 @@ impl<'a> Session<'a> {
             let more = self.chain.advance(&mut work).await;
             let more = more.map_err(|(transform, error)| Exit::init(&transform, &error))?;
             if let Some(complete) = work.complete() {
-                self.hand_over(complete).await?;
+                self.pass(complete).await?;
             }
             if !more {
                 break;
@@ -262,6 +344,16 @@ impl<'a> Session<'a> {
             });
         }
         Ok(letters)
+    }
+}
+
+/// Returns when a trial is decided.
+async fn verdict(trial: Option<&Trial>) {
+    match trial {
+        Some(trial) => {
+            trial.decided().await;
+        }
+        None => std::future::pending().await,
     }
 }
 

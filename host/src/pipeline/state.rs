@@ -77,7 +77,7 @@ pub(super) struct StateLog {
     /// By step; `None` for transforms without state.
     tables: Vec<Option<Table>>,
     position: Option<Offset>,
-    pending: VecDeque<Pending>,
+    pending: VecDeque<Changes>,
     pending_bytes: usize,
     /// Appends that are under way.
     tickets: Vec<AppendTicket>,
@@ -91,7 +91,7 @@ struct Table {
 
 /// What the records below `next` changed.
 #[derive(Debug)]
-struct Pending {
+pub(super) struct Changes {
     next: Offset,
     batches: Vec<RecordBatch>,
     bytes: usize,
@@ -101,6 +101,12 @@ struct Pending {
 enum Entry {
     Position(Option<Offset>),
     Change(Box<str>, StateChange),
+}
+
+impl Changes {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl StateLog {
@@ -143,8 +149,8 @@ impl StateLog {
         Some(table.state.clone())
     }
 
-    /// The input below `next` has been worked on: takes up what it changed.
-    pub(super) fn note(&mut self, next: Offset) {
+    /// What the input below `next` changed since the last time.
+    pub(super) fn take(&self, next: Offset) -> Changes {
         let mut writer = Writer::new(self.clock.now());
         for table in self.tables.iter().flatten() {
             for change in table.state.take_changes() {
@@ -154,12 +160,17 @@ impl StateLog {
         writer.push(b"", Some(&next.0.to_be_bytes()));
         let batches = writer.finish();
         let bytes = batches.iter().map(|batch| batch.bytes().len()).sum();
-        self.pending_bytes += bytes;
-        self.pending.push_back(Pending {
+        Changes {
             next,
             batches,
             bytes,
-        });
+        }
+    }
+
+    /// Takes up changes, to be stored once the sinks are as far.
+    pub(super) fn note(&mut self, changes: Changes) {
+        self.pending_bytes += changes.bytes;
+        self.pending.push_back(changes);
     }
 
     /// Whether so much waits for the sinks that they must be waited for.

@@ -1,7 +1,10 @@
 //! What a change of a module asks of the node that runs: only the node knows who uses it, and
 //! whether those who do can go on with another version.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
+use wstream_record::{Offset, Timestamp, TopicName};
 
 use super::RegistryError;
 
@@ -9,7 +12,7 @@ use super::RegistryError;
 const WAITING_MAX: usize = 16;
 
 /// A change of a module in use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Make a version the active one; pipelines that name no version go on with it.
     Activate {
@@ -17,12 +20,58 @@ pub enum Change {
         name: String,
         /// The version.
         version: u64,
+        /// Bring the version before back if it does badly; `None` keeps it whatever it does.
+        trial: Option<TrialTerms>,
+    },
+    /// Run a version beside a pipeline that uses the module.
+    Rehearse {
+        /// The module's name.
+        name: String,
+        /// The version.
+        version: u64,
+        /// On what.
+        terms: RehearsalTerms,
     },
     /// Delete a name with its versions.
     Delete {
         /// The module's name.
         name: String,
     },
+}
+
+/// When a version on trial is brought back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrialTerms {
+    /// Records that decide.
+    pub records: u64,
+    /// Most failures, in percent.
+    pub failed_percent: f64,
+    /// Longest time from the first record to the verdict.
+    pub time: Duration,
+}
+
+/// What a version is run on beside a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RehearsalTerms {
+    /// The pipeline; `None` is the only one that uses the module.
+    pub pipeline: Option<String>,
+    /// Where it begins; `None` compares it with the version in service on live records.
+    pub from: Option<From>,
+    /// Where outputs go.
+    pub into: Option<TopicName>,
+    /// It ends after so many records.
+    pub records_max: u64,
+    /// It ends after so long.
+    pub time_max: Duration,
+}
+
+/// Where a range of a topic begins, in each partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// At an offset.
+    Offset(Offset),
+    /// With the first record at or after a time.
+    Time(Timestamp),
 }
 
 /// Why the node did not make a change; everything is as before.

@@ -28,7 +28,7 @@ use wstream_log::{Metadata, MetadataError};
 use wstream_record::{ByteSize, Clock};
 use wstream_transform::{LogReader, Module, ModuleError, Runtime};
 
-pub use asks::{Ask, Asked, Change, Refusal, Switch, switch};
+pub use asks::{Ask, Asked, Change, From, Refusal, RehearsalTerms, Switch, TrialTerms, switch};
 use files::Files;
 pub use files::Upload;
 

@@ -1,6 +1,7 @@
 //! `wstream transform push|list|rollback|delete`: the modules of a running node.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::bail;
 use bytes::Bytes;
@@ -12,11 +13,18 @@ use super::read;
 use crate::cli::client::{Client, NodeOptions, encoded};
 use crate::cli::output::{Output, bytes};
 use crate::cli::time;
+use crate::units::Period;
+
+/// How often a rehearsal is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   wstream transform push shout dist/shout.wasm       upload it; pipelines that name it go on with it
   wstream transform push shout dist/shout.wasm --no-activate
+  wstream transform push shout dist/shout.wasm --trial 1000 --fail-percent 1
+  wstream transform push shout dist/shout.wasm --shadow --records 5000
+  wstream transform push shout dist/shout.wasm --from 2026-11-20T00:00:00Z --into shout-tried
   wstream transform list
   wstream transform rollback shout                   the version before the active one
   wstream transform rollback shout --to 3
@@ -33,6 +41,37 @@ pub(super) struct PushArgs {
     /// Only store it: pipelines go on with the version they have.
     #[arg(long)]
     no_activate: bool,
+    /// Hold back what pipelines make of so many records, and bring the version before back if too
+    /// many of them fail.
+    #[arg(long, value_name = "RECORDS", conflicts_with = "no_activate")]
+    trial: Option<u64>,
+    /// How many may fail on trial, in percent.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        requires = "trial",
+        default_value_t = 5.0
+    )]
+    fail_percent: f64,
+    /// Do not activate it: run it beside the version in service on live records, drop what it makes
+    /// of them, and report the differences.
+    #[arg(long, conflicts_with = "trial")]
+    shadow: bool,
+    /// Do not activate it: run it over the records from here to the end, into a topic of its own.
+    #[arg(long, value_name = "OFFSET|TIME", requires = "into", conflicts_with_all = ["shadow", "trial"])]
+    from: Option<String>,
+    /// The topic for --from; it is made if there is none.
+    #[arg(long, value_name = "TOPIC", requires = "from")]
+    into: Option<String>,
+    /// The pipeline whose records --shadow and --from take [default: the one that uses the module].
+    #[arg(long, value_name = "NAME")]
+    pipeline: Option<String>,
+    /// Most records of --shadow and --from [default: 1000 for --shadow].
+    #[arg(long, value_name = "N")]
+    records: Option<u64>,
+    /// Longest time for --shadow and --from.
+    #[arg(long = "for", value_name = "DURATION", default_value = "60s")]
+    time: Period,
     #[command(flatten)]
     node: NodeOptions,
 }
@@ -89,21 +128,112 @@ fn path(name: &str) -> String {
 
 pub(super) async fn push(args: PushArgs, output: &mut Output) -> anyhow::Result<()> {
     let module = Bytes::from(read(&args.file)?);
-    let path = format!("{}?activate={}", path(&args.name), !args.no_activate);
+    let rehearsed = args.shadow || args.from.is_some();
+    let activate = !args.no_activate && !rehearsed;
+    let mut place = format!("{}?activate={activate}", path(&args.name));
+    if let Some(records) = args.trial {
+        place += &format!("&trial={records}&fail_percent={}", args.fail_percent);
+    }
     let client = Client::new(&args.node)?;
-    let answer = client.put(&path, "application/wasm", module).await?;
-    let state = if answer["active"] == true {
-        "active"
-    } else {
-        "stored, not active"
+    let answer = client.put(&place, "application/wasm", module).await?;
+    let state = match (answer["active"] == true, args.trial) {
+        (true, Some(_)) => "on trial",
+        (true, None) => "active",
+        (false, _) => "stored, not active",
     };
-    Ok(output.line(&format!(
+    output.line(&format!(
         "{}@{}: {state}, {}, {}",
         args.name,
         answer["version"],
         answer["abi"].as_str().unwrap_or_default(),
         bytes(answer["size"].as_u64().unwrap_or(0))
-    ))?)
+    ))?;
+    if rehearsed {
+        let version = answer["version"].as_u64().unwrap_or(0);
+        rehearse(&args, &client, version, output).await?;
+    }
+    Ok(())
+}
+
+/// Runs a stored version beside a pipeline and prints what came of it.
+async fn rehearse(
+    args: &PushArgs,
+    client: &Client,
+    version: u64,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let seconds = args.time.0.as_secs().max(1);
+    let mut options = vec![format!("seconds={seconds}")];
+    options.extend(args.records.map(|n| format!("records={n}")));
+    options.extend(
+        args.pipeline
+            .as_ref()
+            .map(|p| format!("pipeline={}", encoded(p))),
+    );
+    options.extend(
+        args.into
+            .as_ref()
+            .map(|topic| format!("into={}", encoded(topic))),
+    );
+    if let Some(from) = &args.from {
+        options.push(match from.parse::<u64>() {
+            Ok(offset) => format!("offset={offset}"),
+            Err(_) => {
+                let time = time::point(from).map_err(anyhow::Error::msg)?;
+                format!("timestamp={}", time.0)
+            }
+        });
+    }
+    let how = if args.shadow { "shadow" } else { "replay" };
+    let place = format!(
+        "{}/versions/{version}/{how}?{}",
+        path(&args.name),
+        options.join("&")
+    );
+    client
+        .post(&place, "application/json", Bytes::new())
+        .await?;
+    let mut looks = tokio::time::interval(LOOK_AGAIN);
+    let report = loop {
+        looks.tick().await;
+        let report = client.get(&path(&args.name)).await?["rehearsal"].clone();
+        if report["done"] == true {
+            break report;
+        }
+    };
+    for line in report_lines(&report) {
+        output.line(&line)?;
+    }
+    match report["error"].as_str() {
+        Some(error) => bail!("it ended early: {error}"),
+        None => Ok(()),
+    }
+}
+
+fn report_lines(report: &Value) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{} records, {} failed, {} ns a record",
+        report["records"], report["failed"], report["ns_per_record"]
+    )];
+    if let Some(differing) = report["differing"].as_u64() {
+        lines.push(format!(
+            "in service {} failed, {} ns a record; {differing} records differ",
+            report["failed_in_service"], report["ns_per_record_in_service"]
+        ));
+    } else {
+        lines.push(format!("{} records written", report["written"]));
+    }
+    for difference in report["differences"].as_array().into_iter().flatten() {
+        lines.push(format!(
+            "{}-{} offset {}:\n  in service {}\n  version    {}",
+            difference["topic"].as_str().unwrap_or_default(),
+            difference["partition"],
+            difference["offset"],
+            difference["in_service"],
+            difference["version"],
+        ));
+    }
+    lines
 }
 
 pub(super) async fn list(args: ListArgs, output: &mut Output) -> anyhow::Result<()> {

@@ -110,6 +110,58 @@ async fn state_begins_anew_when_a_sink_begins_before_it() {
     assert_eq!(stored(&fresh, 0), counted(&owned(&["a", "b", "c"])));
 }
 
+/// What a version on trial wrote goes with it.
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_is_rolled_back_leaves_state_and_sinks_alone() {
+    let node = Node::new(1).await;
+    let target = MemoryTarget::new(false);
+    let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
+    node.append(0, &["a"]).await;
+    node.run_to_end(&plan).await;
+    let limits = TrialLimits {
+        records: 100,
+        failed_percent: 10.0,
+        time: std::time::Duration::from_secs(60),
+    };
+    let trial = Trial::new("counter", limits);
+    let mut tried = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
+    tried.set_trial(trial.clone());
+    let pipeline = node.start(&tried);
+    node.append(0, &["b", "!f", "c"]).await;
+    eventually(|| trial.status().records == 3).await;
+    assert_eq!(trial.status().verdict, None);
+    node.append(0, &["!f"; 10]).await;
+    assert_eq!(trial.decided().await, Verdict::RolledBack);
+    pipeline.stop().await;
+    assert_eq!(stored(&target, 0).len(), 1);
+    node.run_to_end(&plan).await;
+    let values = [owned(&["a", "b", "!f", "c"]), owned(&["!f"; 10])].concat();
+    assert_eq!(stored(&target, 0), counted(&values));
+}
+
+/// Few records in a long time decide as well.
+#[tokio::test(start_paused = true)]
+async fn a_trial_ends_with_its_time_and_what_was_held_goes_on() {
+    let node = Node::new(1).await;
+    let target = MemoryTarget::new(true);
+    let limits = TrialLimits {
+        records: 100,
+        failed_percent: 50.0,
+        time: std::time::Duration::from_secs(60),
+    };
+    let trial = Trial::new("counter", limits);
+    let mut plan = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
+    plan.set_trial(trial.clone());
+    let pipeline = node.start(&plan);
+    node.append(0, &["a", "!f", "b"]).await;
+    eventually(|| trial.status().records == 3).await;
+    assert_eq!(stored(&target, 0), []);
+    eventually(|| stored(&target, 0).len() == 2).await;
+    assert_eq!(trial.status().verdict, Some(Verdict::Passed));
+    drop(pipeline);
+    assert_eq!(stored(&target, 0), counted(&owned(&["a", "!f", "b"])));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_topic_is_compacted() {
     let node = Node::new(1).await;

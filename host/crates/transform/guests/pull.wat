@@ -5,6 +5,7 @@
 ;;   !m grow memory until refused, then trap        !x proc_exit(3)           !R return from _start
 ;;   !o 9 MiB of output    !p a wild pointer        !n ask for a batch too early
 ;;   !b write no payload, which must be refused     !u write to an unknown topic, likewise
+;;   !w stderr and pass on    !g grow memory until refused, then proc_exit(2), as Go does
 ;;   !k count the key in keyed state, answer the count      !K count, then trap
 ;; Keys have one byte, values fewer than 64.
 (module
@@ -74,6 +75,12 @@
     (if (i32.eq (local.get $c) (i32.const 0x65)) (then                                     ;; e
       (drop (call $print (i32.const 2) (i32.const 320) (i32.const 1) (i32.const 332)))
       (unreachable)))
+    (if (i32.eq (local.get $c) (i32.const 0x77)) (then                                     ;; w
+      (drop (call $print (i32.const 2) (i32.const 320) (i32.const 1) (i32.const 332)))
+      (return (i32.const 0))))
+    (if (i32.eq (local.get $c) (i32.const 0x67)) (then                                     ;; g
+      (loop $l (br_if $l (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
+      (call $exit (i32.const 2))))
     (if (i32.eq (local.get $c) (i32.const 0x6d)) (then                                     ;; m
       (loop $l (br_if $l (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
       (unreachable)))

@@ -18,6 +18,7 @@ mod imports;
 mod inspect;
 mod instance;
 mod keyed;
+mod last_words;
 mod limits;
 mod loghub;
 mod module;

@@ -13,6 +13,7 @@ use crate::executor::{Sleeper, Stopwatch};
 use crate::failure::{Cause, MESSAGE_BYTES_MAX, text};
 use crate::guest::Pull;
 use crate::keyed::KeyedState;
+use crate::last_words::LastWords;
 use crate::stats::{PendingMetrics, add};
 use crate::transform::Shared;
 
@@ -58,7 +59,7 @@ pub(crate) struct HostState {
 pub(crate) struct Told {
     pub(crate) fail: Option<(u16, String)>,
     pub(crate) abort: Option<String>,
-    pub(crate) stderr: Option<String>,
+    pub(crate) stderr: LastWords,
     /// A growth of memory was refused.
     pub(crate) growth_refused: bool,
     /// How it broke the order of calls.
@@ -197,8 +198,8 @@ impl HostState {
             Stream::Stdout => Level::INFO,
             Stream::Stderr => Level::WARN,
         };
-        if stream == Stream::Stderr && self.told.stderr.is_none() {
-            self.told.stderr = Some(line.clone());
+        if stream == Stream::Stderr {
+            self.told.stderr.hear(&line);
         }
         self.log(level, line);
     }
@@ -273,13 +274,16 @@ impl HostState {
             return bad;
         }
         let fail = told.fail.map(|(_, message)| message);
-        fail.or(told.abort).or(told.stderr).unwrap_or_else(own)
+        let said = fail.or(told.abort);
+        said.or_else(|| told.stderr.into_text()).unwrap_or_else(own)
     }
 
     /// What ended the call that returned `error`.
     pub(crate) fn cause(&self) -> Cause {
         match self.told.stopped {
             Some(Stopped::Timeout | Stopped::StartTimeout) => Cause::Timeout,
+            // Go exits when it gets no memory.
+            Some(Stopped::Exit(_)) if self.told.growth_refused => Cause::Memory,
             Some(Stopped::Exit(_)) => Cause::Exit,
             _ if self.told.bad.is_some() => Cause::BadFrame,
             _ if self.told.growth_refused => Cause::Memory,

@@ -7,7 +7,7 @@ use crate::frame::PayloadRecord;
 use crate::frame::payload;
 use crate::guest::{Pull, Room, pull_time};
 use crate::imports::{REDPANDA, REDPANDA_MARKERS};
-use crate::state::{HostState, Stopped};
+use crate::state::{HostState, Stopped, Told};
 
 const NO_ACTIVE_TRANSFORM: i32 = -1;
 const INVALID_BUFFER: i32 = -2;
@@ -101,6 +101,8 @@ fn read_next_record(
     write(memory, timestamp, &pull_time(&stored).to_le_bytes())?;
     write(memory, offset, &stored.offset.0.to_le_bytes())?;
     let index = pull(state)?.advance();
+    // What was said before is about the records before.
+    state.told = Told::default();
     state.saw(index);
     Ok(length.cast_signed())
 }

@@ -8,13 +8,14 @@ const UNREACHABLE: &str = "wasm `unreachable` instruction executed";
 const MEMORY: &str = "memory is limited to 16777216 bytes, and that of all instances to 1073741824";
 
 /// What the program does on a record, and the failure it must give.
-const ROWS: [(&str, &str, &str); 11] = [
+const ROWS: [(&str, &str, &str); 12] = [
     ("!l", "timeout", STOPPED),
     ("!s", "timeout", STOPPED),
     ("!t", "trap", UNREACHABLE),
     ("!e", "trap", "first line"),
     ("!r", "trap", "call stack exhausted"),
     ("!m", "memory", MEMORY),
+    ("!g", "memory", MEMORY),
     ("!x", "exit", "proc_exit(3)"),
     ("!R", "exit", "the program ended: _start returned"),
     (
@@ -61,6 +62,17 @@ async fn a_hostile_record_costs_itself_and_nothing_more() {
     }
     assert_eq!(transform.stats().instances, 0);
     assert_eq!(runtime.memory().0, ByteSize(0));
+}
+
+#[tokio::test]
+async fn what_was_written_at_one_record_is_no_reason_at_the_next() {
+    let transform = tight_transform(&runtime(), wasm(PULL)).await;
+    let mut instance = transform.instantiate().await.unwrap();
+    let processed = process_all(&mut instance, values(&["!w", "!t", "!w", "!e"])).await;
+    let (outputs, failures) = seen(&processed);
+    assert_eq!(outputs, ["!w", "!w"]);
+    let failures: Vec<_> = failures.iter().map(|f| (f.0, f.2.as_str())).collect();
+    assert_eq!(failures, [(1, UNREACHABLE), (3, "first line")]);
 }
 
 #[tokio::test]

@@ -17,9 +17,6 @@ use crate::config::{self, Config};
 use crate::pipeline::{PipelineConfig, StepConfig};
 use crate::registry::{Reference, Registry};
 
-/// What a Redpanda module finds as its first output topic, unless it is named.
-const DEFAULT_OUTPUT: &str = "default";
-
 /// Compiled modules by path. A file is read at each load, and compiled again when it changed.
 #[derive(Debug)]
 pub(super) struct Modules {
@@ -69,7 +66,7 @@ impl Modules {
                 limits: limits(step),
                 version: version.map(|version| version.to_string()),
                 input_topic: pipeline.from.first().map(TopicName::as_str),
-                output_topics: output_topics(step),
+                output_topics: step.topics_by_name(),
                 schemas: self.schemas.clone(),
             };
             transforms.push(Transform::with(&shown, &module, service));
@@ -182,18 +179,6 @@ fn shown_name(path: &str, module: &Module) -> String {
         .clone()
         .or(stem)
         .unwrap_or_else(|| path.to_owned())
-}
-
-/// The topics that a Redpanda module may write to by name: as written, else the default output and
-/// those that have sinks of their own.
-fn output_topics(step: &StepConfig) -> Vec<String> {
-    if !step.output_topics.is_empty() {
-        return step.output_topics.clone();
-    }
-    let routed = step.outputs.keys().cloned();
-    std::iter::once(DEFAULT_OUTPUT.to_owned())
-        .chain(routed)
-        .collect()
 }
 
 /// A step's limits as the guests' runtime takes them.

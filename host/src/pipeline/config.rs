@@ -10,6 +10,9 @@ use wstream_record::{ByteSize, TopicName};
 
 use crate::units::{Period, Size};
 
+/// What a Redpanda module finds as its first output topic, unless it is named.
+const DEFAULT_OUTPUT: &str = "default";
+
 /// A way from topics through transforms to sinks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +63,21 @@ pub struct StepConfig {
     /// What one record may cost.
     #[serde(default)]
     pub limits: LimitsConfig,
+}
+
+impl StepConfig {
+    /// The topics that a Redpanda module may write to by name: as written, else the default output
+    /// and those that have sinks of their own.
+    #[must_use]
+    pub fn topics_by_name(&self) -> Vec<String> {
+        if !self.output_topics.is_empty() {
+            return self.output_topics.clone();
+        }
+        let routed = self.outputs.keys().cloned();
+        std::iter::once(DEFAULT_OUTPUT.to_owned())
+            .chain(routed)
+            .collect()
+    }
 }
 
 /// What happens to a record that a transform fails on.

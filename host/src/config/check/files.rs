@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use wstream_transform::inspect;
+use wstream_transform::{Kind, inspect};
 
 use super::{Checker, table_key};
 use crate::config::{dashboard_file, nearest};
@@ -72,7 +72,12 @@ impl Checker<'_> {
         }
         let read = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"));
         match read.and_then(|bytes| inspect(&bytes).map_err(|error| error.to_string())) {
-            Ok(module) => self.outputs(place, step, &module.metadata.outputs),
+            Ok(module) => match module.kind {
+                Kind::Redpanda => self.outputs(place, step, &step.topics_by_name()),
+                Kind::WstreamV1 | Kind::Component => {
+                    self.outputs(place, step, &module.metadata.outputs);
+                }
+            },
             Err(wrong) => {
                 let hint = "build it with `wstream transform build`, and look at it with `wstream transform show`";
                 self.report(

@@ -182,12 +182,30 @@ fn a_module_is_looked_into() {
     let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
     write("one.wasm", &module(&["default"]));
     write("two.wasm", &module(&["default", "rejected"]));
+    let topics = r#"(module (import "redpanda_transform" "check_abi_version_2" (func))
+        (memory (export "memory") 1) (func (export "_start")))"#;
+    write("topics.wasm", &wat::parse_str(topics).unwrap());
     write("none.wasm", b"text");
     let rows = [
         ("module = \"one.wasm\"", None),
         (
             "module = \"two.wasm\", outputs = { rejected = [\"live\"] }",
             None,
+        ),
+        (
+            "module = \"topics.wasm\", outputs = { rejected = [\"live\"] }",
+            None,
+        ),
+        (
+            "module = \"topics.wasm\", output_topics = [\"a\", \"b\"], outputs = { b = [\"live\"] }",
+            None,
+        ),
+        (
+            "module = \"topics.wasm\", output_topics = [\"a\", \"b\"]",
+            Some(
+                "w.toml:14:26: output \"b\" of topics.wasm goes nowhere\n  \
+                 hint: add outputs = { b = [\"a-sink\"] } to the step",
+            ),
         ),
         (
             "module = \"two.wasm\"",

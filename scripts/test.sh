@@ -37,7 +37,8 @@ finish() {
 }
 
 step "what the tests need"
-if ! bash scripts/setup.sh test || ! bash scripts/guests.sh || ! bash scripts/languages.sh; then
+if ! bash scripts/setup.sh test || ! bash scripts/guests.sh || ! bash scripts/languages.sh ||
+  ! bash scripts/redpanda.sh >/dev/null; then
   failed=$((failed + 1))
   finish
 fi

@@ -21,6 +21,7 @@ mod module_faults;
 mod netflix;
 mod operations;
 mod page;
+mod redpanda;
 mod refusals;
 mod registry;
 mod schemas;

@@ -16,20 +16,32 @@ async function problem(response) {
   } catch {
     // A proxy's HTML page, or nothing at all: the status has to do.
   }
+  return problemOf(response.status, response.statusText, body);
+}
+
+function problemOf(status, statusText, body) {
   const error = body && body.error;
   if (error && typeof error === 'object') {
-    const code = error.code || error.type || `http_${response.status}`;
+    const code = error.code || error.type || `http_${status}`;
     const cause = error.root_cause && error.root_cause[0];
-    const message = error.message || (cause && cause.reason) || error.reason || response.statusText;
-    return new ApiError(response.status, code, message, error.hint || '');
+    const message = error.message || (cause && cause.reason) || error.reason || statusText;
+    return new ApiError(status, code, message, error.hint || '');
   }
   return new ApiError(
-    response.status,
-    `http_${response.status}`,
-    `the node answered ${response.status} ${response.statusText}`.trim(),
+    status,
+    `http_${status}`,
+    `the node answered ${status} ${statusText}`.trim(),
     '',
   );
 }
+
+const unreachable = () =>
+  new ApiError(
+    0,
+    'unreachable',
+    'the node does not answer',
+    'Check that wstream is running; the page reconnects by itself.',
+  );
 
 async function call(path, options) {
   let response;
@@ -37,12 +49,7 @@ async function call(path, options) {
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new ApiError(
-      0,
-      'unreachable',
-      'the node does not answer',
-      'Check that wstream is running; the page reconnects by itself.',
-    );
+    throw unreachable();
   }
   if (!response.ok) throw await problem(response);
   return response;
@@ -71,6 +78,56 @@ export async function postJson(path, body, signal) {
     body: JSON.stringify(body),
   });
   return response.json();
+}
+
+/** Changes something: with the token, if the node asked for one. A JSON answer, or null for none. */
+export async function send(method, path, { body, type } = {}) {
+  const headers = { accept: 'application/json', ...authorization() };
+  if (type) headers['content-type'] = type;
+  const response = await call(path, { method, headers, body });
+  return response.status === 204 ? null : response.json();
+}
+
+/** PUTs a file; `progress(sent, total)` in bytes. Only this old interface tells what was sent. */
+export function upload(path, file, type, progress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open('PUT', path);
+    request.responseType = 'json';
+    request.setRequestHeader('content-type', type);
+    for (const [name, value] of Object.entries(authorization())) {
+      request.setRequestHeader(name, value);
+    }
+    request.upload.onprogress = (event) => progress(event.loaded, event.total || file.size);
+    request.onerror = () => reject(unreachable());
+    request.onload = () => {
+      if (request.status >= 200 && request.status < 300) resolve(request.response);
+      else reject(problemOf(request.status, request.statusText, request.response));
+    };
+    request.send(file);
+  });
+}
+
+const TOKEN_KEY = 'wstream.token';
+let token = null;
+
+/** Keeps the node's token until the tab is closed. */
+export function keepToken(text) {
+  token = text;
+  try {
+    sessionStorage.setItem(TOKEN_KEY, text);
+  } catch {
+    // Private windows may refuse storage; the token then lasts until the page is loaded again.
+  }
+}
+
+function authorization() {
+  try {
+    token = token || sessionStorage.getItem(TOKEN_KEY);
+  } catch {
+    // As above.
+  }
+  return token ? { authorization: `Bearer ${token}` } : {};
 }
 
 /** Part of a path, escaped; commas and stars of index patterns stay readable. */

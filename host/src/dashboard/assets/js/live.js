@@ -1,5 +1,7 @@
 // What the node pushes. When the stream breaks, the last data stays, marked with its age.
 
+import { Speeds } from './speeds.js';
+
 const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 8000;
 const HISTORY_MS = 15 * 60 * 1000;
@@ -18,6 +20,7 @@ export class Stream {
     this.changed = changed;
     this.state = 'connecting';
     this.at = 0;
+    this.connections = 0;
     this.wait = RETRY_FIRST_MS;
     this.timer = 0;
     this.source = null;
@@ -32,6 +35,7 @@ export class Stream {
     this.source = source;
     source.onopen = () => {
       this.wait = RETRY_FIRST_MS;
+      this.connections += 1;
       this.move('open');
     };
     source.onerror = () => {
@@ -81,6 +85,7 @@ export class Live {
     this.stats = null;
     this.changed = changed;
     this.history = recall();
+    this.speeds = new Speeds();
     this.stream = new Stream('/api/v1/live', { stats: (stats) => this.hear(stats) }, changed);
     // Age texts move on even when nothing arrives.
     this.timer = setInterval(() => changed(), 1000);
@@ -105,7 +110,17 @@ export class Live {
     if (!stats || typeof stats !== 'object') return;
     this.stats = stats;
     this.note(Date.now());
+    this.speeds.note(
+      Date.now(),
+      (this.list('transforms') || []).map((row) => [versionKey(row), row.records]),
+    );
     this.changed();
+  }
+
+  /** Records a second of one version of a module, over the last seconds; null if not known yet. */
+  speedOf(row) {
+    const now = this.state === 'open' ? Date.now() : this.stream.at;
+    return this.speeds.of(versionKey(row), now);
   }
 
   note(now) {
@@ -126,6 +141,8 @@ export class Live {
     while (this.history.length && now - this.history[0].t > HISTORY_MS) this.history.shift();
   }
 }
+
+const versionKey = (row) => `${row.name}@${row.version} ${row.sha256}`;
 
 function recall() {
   try {

@@ -14,7 +14,8 @@ import { Pipeline, Pipelines } from './views/pipelines.js';
 import { Search } from './views/search.js';
 import { Topic } from './views/topic.js';
 import { Topics } from './views/topics.js';
-import { Transform, Transforms } from './views/transforms.js';
+import { Transform } from './views/transform.js';
+import { Transforms } from './views/transforms.js';
 
 // Of each place: the view without a name in the path, and the view with one.
 const VIEWS = {

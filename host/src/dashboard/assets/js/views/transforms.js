@@ -1,24 +1,26 @@
-// Transforms: versions, size, time per record, and what failed by code.
+// Transforms: every module that runs or was uploaded; versions, size, speed, time per record.
 
 import { h } from '../dom.js';
 import { getJson, Resource } from '../api.js';
-import { exact, nanos } from '../format.js';
+import { exact, nanos, plural } from '../format.js';
 import { href } from '../router.js';
-import { alarm, card, copyButton, facts, num, size, tile } from '../parts/bits.js';
-import { ListView } from '../parts/list.js';
-import { empty, failure, loading } from '../parts/states.js';
+import { alarm, card, num, size, speed } from '../parts/bits.js';
+import { stateOf } from '../parts/states.js';
 import { amount, table } from '../parts/table.js';
+import { Upload } from './upload.js';
 
-const NONE = {
+const REFRESH_MS = 5000;
+
+export const NO_TRANSFORM = {
   title: 'No transforms yet',
-  text: 'A transform is a function from a record to records, compiled to WebAssembly. Make one:',
+  text: 'A transform is a function from a record to records, compiled to WebAssembly. Make one, or upload one that is there:',
   command: 'wstream transform new my-transform',
 };
 
-const failuresOf = (row) =>
+export const failuresOf = (row) =>
   Object.values(row.failures || {}).reduce((sum, count) => sum + count, 0);
 
-function perRecord(ns) {
+export function perRecord(ns) {
   return h(
     'span',
     { class: 'figure', title: Number.isFinite(ns) ? `${exact(ns)} ns per record` : '' },
@@ -26,20 +28,71 @@ function perRecord(ns) {
   );
 }
 
-export class Transforms extends ListView {
-  what = 'The transforms could not be loaded';
+export function pipelineLinks(row) {
+  return (row.pipelines || []).map((name, i) => [
+    i ? ', ' : null,
+    h('a', { href: href('pipelines', name) }, name),
+  ]);
+}
 
-  whenEmpty = NONE;
+/** What runs, and after it what only lies in the registry. */
+function rowsOf(running, modules) {
+  const kept = new Map(modules.map((module) => [module.name, module]));
+  const names = new Set(running.map((row) => row.name));
+  const rows = running.map((row) => ({ ...row, module: kept.get(row.name) }));
+  for (const module of modules) {
+    const active = module.versions.find((entry) => entry.version === module.active);
+    if (names.has(module.name) || !active) continue;
+    rows.push({
+      name: module.name,
+      version: String(module.active),
+      kind: active.abi,
+      sha256: active.sha256,
+      size: active.size,
+      module,
+    });
+  }
+  return rows;
+}
 
-  constructor(context) {
-    super(context, { kind: 'transforms' });
+export class Transforms {
+  constructor({ live, router, redraw }) {
+    Object.assign(this, { live, router });
+    this.all = new Resource((signal) => getJson('/api/v1/transforms', signal), redraw).start();
+    this.upload = new Upload({ redraw, done: () => this.all.start() });
+    this.timer = setInterval(() => {
+      if (!document.hidden && this.all.state !== 'loading') this.all.start();
+    }, REFRESH_MS);
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.all.stop();
+  }
+
+  draw() {
+    const pushed = this.live.list('transforms');
+    const { value } = this.all;
+    // While the page waits for its first answer, what is pushed is better than nothing: if it is
+    // nothing, there may still be modules that do not run.
+    if (pushed && (value || pushed.length))
+      this.all.value = { ...(value || {}), transforms: pushed };
+    return this.upload.target(
+      stateOf(this.all, {
+        what: 'The transforms could not be loaded',
+        isEmpty: (all) => !(all.transforms || []).length && !(all.modules || []).length,
+        whenEmpty: { ...NO_TRANSFORM, action: this.upload.button('a module') },
+        draw: (all) => this.list(rowsOf(all.transforms || [], all.modules || [])),
+      }),
+    );
   }
 
   list(rows) {
+    const speedOf = (row) => (row.pipelines ? this.live.speedOf(row) : null);
     const shown = table({
       label: 'Transforms',
       rows,
-      keyOf: (row) => `${row.name}@${row.version}`,
+      keyOf: (row) => `${row.name}@${row.version} ${row.sha256}`,
       router: this.router,
       order: 'name',
       columns: [
@@ -53,7 +106,12 @@ export class Transforms extends ListView {
           id: 'version',
           name: 'Version',
           by: (row) => String(row.version ?? ''),
-          cell: (row) => row.version ?? '\u2013',
+          cell: (row) => [
+            row.version || '\u2013',
+            row.module && row.module.versions.length > 1
+              ? h('span', { class: 'muted' }, ` of ${exact(row.module.versions.length)}`)
+              : null,
+          ],
         },
         {
           id: 'kind',
@@ -63,99 +121,37 @@ export class Transforms extends ListView {
           cell: (row) => h('code', {}, row.kind),
         },
         amount('size', 'Size', 'size', size),
+        {
+          id: 'rate',
+          name: 'Records/s',
+          num: true,
+          by: (row) => speedOf(row) || 0,
+          cell: (row) => speed(speedOf(row)),
+        },
         amount('records', 'Records', 'records', num),
         amount('time', 'Time per record', 'ns_per_record', perRecord),
-        amount('memory', 'Memory', 'memory_bytes', size, { low: true }),
         {
           id: 'failures',
           name: 'Failures',
           num: true,
           by: failuresOf,
-          cell: (row) => alarm(failuresOf(row)),
+          cell: (row) => (row.pipelines ? alarm(failuresOf(row)) : '\u2013'),
         },
-        { id: 'pipelines', name: 'Pipelines', cell: (row) => pipelineLinks(row) },
+        {
+          id: 'pipelines',
+          name: 'Pipelines',
+          cell: (row) =>
+            row.pipelines && row.pipelines.length
+              ? pipelineLinks(row)
+              : h('span', { class: 'quiet' }, 'none'),
+        },
       ],
     });
-    return card('', shown, { flush: true, key: 'transforms' });
-  }
-}
-
-function pipelineLinks(row) {
-  return (row.pipelines || []).map((name, i) => [
-    i ? ', ' : null,
-    h('a', { href: href('pipelines', name) }, name),
-  ]);
-}
-
-export class Transform {
-  constructor({ live, redraw, name }) {
-    Object.assign(this, { live, name });
-    this.first = new Resource((signal) => getJson('/api/v1/transforms', signal), redraw).start();
-  }
-
-  stop() {
-    this.first.stop();
-  }
-
-  draw() {
-    const { first, name } = this;
-    const list = this.live.list('transforms') || (first.value && first.value.transforms);
-    if (!list)
-      return first.state === 'error'
-        ? failure(first.error, () => first.retry(), `The transform ${name} could not be loaded`)
-        : loading(6);
-    const versions = list.filter((row) => row.name === name);
-    if (!versions.length) return empty({ ...NONE, title: `There is no transform named ${name}` });
-    return versions.map((row) =>
-      h('div', { class: 'stack', key: `${row.name}@${row.version}` }, this.version(row)),
-    );
-  }
-
-  version(row) {
-    const failures = Object.entries(row.failures || {}).filter(([, count]) => count > 0);
-    return [
-      h(
-        'div',
-        { class: 'tiles', key: 'tiles' },
-        tile('Records', num(row.records), `${exact(row.outputs)} outputs`),
-        tile('Time per record', perRecord(row.ns_per_record), 'mean'),
-        tile('Failures', alarm(failuresOf(row)), failuresOf(row) ? 'see by code below' : 'none'),
-        tile('Memory', size(row.memory_bytes), `${exact(row.instances)} instances`),
-      ),
-      card(
-        'Module',
-        facts([
-          ['Version', row.version ?? '\u2013'],
-          ['Kind', h('code', {}, row.kind)],
-          ['Size', size(row.size)],
-          [
-            'Digest',
-            row.sha256
-              ? [
-                  h('code', { class: 'digest' }, row.sha256),
-                  copyButton(row.sha256, 'Copy the digest'),
-                ]
-              : '\u2013',
-          ],
-          ['Used by', (row.pipelines || []).length ? pipelineLinks(row) : 'no pipeline'],
-        ]),
-        { key: 'module' },
-      ),
-      card(
-        'Failures by code',
-        failures.length
-          ? table({
-              label: 'Failures by code',
-              rows: failures,
-              keyOf: ([code]) => code,
-              columns: [
-                { id: 'code', name: 'Code', cell: ([code]) => h('code', {}, code) },
-                { id: 'count', name: 'Records', num: true, cell: ([, count]) => exact(count) },
-              ],
-            })
-          : h('p', { class: 'muted pad' }, 'No record has failed.'),
-        { flush: true, key: 'failures' },
-      ),
-    ];
+    const names = new Set(rows.map((row) => row.name)).size;
+    return card(plural(names, 'transform'), shown, {
+      flush: true,
+      key: 'transforms',
+      actions: this.upload.button('a module'),
+    });
   }
 }

@@ -3,16 +3,18 @@
 //   tests/page/install.sh
 //   python3 tests/page/expected.py TITLES.CSV > expected.json
 //   node tests/page/run.mjs http://127.0.0.1:8080 expected.json
-//       [--shots DIR] [--only WORD] [--dead-letters N]
+//       [--shots DIR] [--only WORD] [--dead-letters N] [--checks modules]
 //
 // The node must have loaded the Netflix example (examples/netflix/wstream.toml) from TITLES.CSV,
-// or be loading it. Prints a line per check; exits 1 when one failed. Checks find things by role
+// or be loading it. With `--checks modules` it is the node of tests/integration/page.rs whose
+// pipeline p runs the module mark, and the file names its token and the modules. Prints a line per check; exits 1 when one failed. Checks find things by role
 // and visible text and wait for conditions, never for time to pass.
 
 import fs from 'node:fs';
 
 import { Browser } from './browser.mjs';
 import { charts } from './charts.mjs';
+import { modules } from './modules.mjs';
 import { states } from './states.mjs';
 import { use } from './use.mjs';
 import { views } from './views.mjs';
@@ -41,9 +43,8 @@ expected.deadLetters = Number(given['dead-letters']) || 0;
 if (given.shots) fs.mkdirSync(given.shots, { recursive: true });
 
 const browser = await Browser.start(base.replace(/\/$/, ''), given.shots);
-const checks = [...charts, ...views, ...states, ...use].filter(
-  ([name]) => !given.only || name.includes(given.only),
-);
+const all = given.checks === 'modules' ? modules : [...charts, ...views, ...states, ...use];
+const checks = all.filter(([name]) => !given.only || name.includes(given.only));
 let failed = 0;
 for (const [name, check] of checks) {
   const start = Date.now();

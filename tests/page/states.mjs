@@ -59,7 +59,9 @@ const STATES = [
   {
     name: 'transform',
     address: '/ui/transforms/netflix-titles',
-    calls: { transforms: { transforms: [] } },
+    calls: {
+      'transforms/netflix-titles': { name: 'netflix-titles', versions: [], running: [] },
+    },
     empty: 'There is no transform named netflix-titles',
     command: /wstream transform new/,
   },

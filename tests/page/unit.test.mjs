@@ -12,6 +12,7 @@ import {
   timeTickText,
   valueAxis,
 } from '../../host/src/dashboard/assets/charts/scale.js';
+import { Speeds } from '../../host/src/dashboard/assets/js/speeds.js';
 import * as format from '../../host/src/dashboard/assets/js/format.js';
 import {
   intervalFor,
@@ -19,6 +20,8 @@ import {
   timeFieldOf,
   valueAt,
 } from '../../host/src/dashboard/assets/js/views/documents.js';
+import { Lines, LINES_MAX } from '../../host/src/dashboard/assets/js/views/modulelog.js';
+import { summary } from '../../host/src/dashboard/assets/js/views/moduletest.js';
 import {
   asText,
   bucketCondition,
@@ -26,6 +29,8 @@ import {
   flipped,
   withFilter,
 } from '../../host/src/dashboard/assets/js/views/query.js';
+
+import { nameFor } from '../../host/src/dashboard/assets/js/views/upload.js';
 
 process.env.TZ = 'UTC';
 
@@ -258,4 +263,65 @@ test('fields and times of documents', () => {
   assert.equal(timeFieldOf([{ _source: { id: '2026' } }]), null);
   assert.deepEqual(valueAt(hits[1]._source, 'list.c'), 'd');
   assert.equal(intervalFor(0, 3600000), '1m');
+});
+
+test('speeds are differences over the last seconds', () => {
+  const speeds = new Speeds();
+  const at = (t, value) => speeds.note(t, [['a', value]]);
+  assert.equal(speeds.of('a', 0), null);
+  at(1000, 500);
+  assert.equal(speeds.of('a', 1000), null, 'one point is no difference');
+  at(2000, 600);
+  assert.equal(speeds.of('a', 2000), 100);
+  at(3000, 800);
+  assert.equal(speeds.of('a', 3000), 150);
+  assert.equal(speeds.of('a', 8000), 0, 'nothing new for as long as is looked back');
+  at(9000, 900);
+  assert.equal(speeds.of('a', 9000), 100 / 6, 'from the last point that is old enough');
+  at(10000, 10);
+  assert.equal(speeds.of('a', 10000), null, 'a counter that went back began anew');
+  at(10500, 20);
+  assert.equal(speeds.of('a', 10500), 20);
+  speeds.note(11000, [['b', 1]]);
+  assert.equal(speeds.of('a', 11000), null, 'what is gone is forgotten');
+});
+
+test('the log keeps the last lines, and none twice after a new connection', () => {
+  const lines = new Lines();
+  const texts = () => lines.all.map((line) => line.text);
+  lines.add({ text: 'one' }, 1);
+  lines.add({ text: 'two' }, 1);
+  assert.deepEqual(texts(), ['two', 'one']);
+  lines.add({ text: 'one' }, 2);
+  lines.add({ text: 'two' }, 2);
+  lines.add({ text: 'three' }, 2);
+  assert.deepEqual(texts(), ['three', 'two', 'one']);
+  assert.equal(new Set(lines.all.map((line) => line.id)).size, 3);
+  for (let n = 0; n < LINES_MAX + 10; n += 1) lines.add({ text: String(n) }, 2);
+  assert.equal(lines.all.length, LINES_MAX);
+  assert.equal(texts()[0], String(LINES_MAX + 9));
+});
+
+test('a file gives the name it is uploaded under', () => {
+  const rows = [
+    ['filter.wasm', 'filter'],
+    ['My Filter (2).WASM', 'My-Filter-2'],
+    ['.hidden.wasm', 'hidden'],
+    ['-v.1.wasm', 'v.1'],
+    ['.wasm', ''],
+    [`${'x'.repeat(120)}.wasm`, 'x'.repeat(100)],
+  ];
+  for (const [file, name] of rows) assert.equal(nameFor(file), name, file);
+});
+
+test('a trial is summed up', () => {
+  const results = [
+    { in: {}, out: [{}, {}] },
+    { in: {}, out: [] },
+    { in: {}, error: { code: 1 } },
+  ];
+  assert.equal(
+    summary({ version: 2, records: 3, results, ns_per_record: 1250 }),
+    '3 records through version 2: 2 outputs, 1 failure, 1.3 \u00b5s per record.',
+  );
 });

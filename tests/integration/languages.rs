@@ -4,7 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::harness::{Output, project, skipped, wstream};
+use serde_json::json;
+
+use super::harness::{NodeBuilder, Output, cache, project, skipped, until, write, wstream};
+use super::hostile_rows::records;
 
 /// A language, the files of its samples, and what its SDK is called in a folder.
 struct Language {
@@ -20,13 +23,6 @@ const SAMPLES: [&str; 4] = ["identity", "project", "split", "strict"];
 /// optimized, a minute to compile. Natively `scripts.rs` runs all samples; this one has bytes that
 /// are no text, which only the component's bindings make. `WSTREAM_LANGUAGES=all` builds all.
 const SAMPLES_OF_A_COMPONENT: &[&str] = &["identity"];
-
-fn cache() -> PathBuf {
-    std::env::var_os("WSTREAM_CACHE").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/wstream"),
-        PathBuf::from,
-    )
-}
 
 /// A command with the compilers that `scripts/languages.sh` installs.
 fn with_compilers(command: &mut Command) -> &mut Command {
@@ -90,6 +86,8 @@ fn check(language: &Language) {
         return;
     };
     passes(&module, &made.join("cases.jsonl"));
+    let first = dir.path().join("first.wasm");
+    std::fs::copy(&module, &first).unwrap();
 
     // A sample takes the place of the new transform's code, beside the same copy of the SDK.
     let samples = project().join("guest-sdk/samples");
@@ -111,7 +109,63 @@ fn check(language: &Language) {
         std::fs::remove_dir_all(made.join("dist")).unwrap();
         let module = build(language.name, &made).unwrap();
         passes(&module, &samples.join(format!("{sample}.cases.jsonl")));
+        if *sample == "identity" {
+            serves(dir.path(), &first, &module);
+        }
     }
+}
+
+const SERVING: &str = r#"
+[topics.in]
+[topics.out]
+[pipelines.p]
+from = ["in"]
+transforms = [{ module = "m" }]
+to = ["out"]
+[sinks.out]
+type = "topic"
+topic = "out"
+"#;
+
+/// A node runs one module, is given another, and goes back.
+fn serves(dir: &Path, first: &Path, identity: &Path) {
+    let data = dir.join("data");
+    let node = NodeBuilder::new(&data).start();
+    let base = format!("http://{}", node.http());
+    let push = |base: &str, module: &Path| {
+        let mut command = wstream(["transform", "push", "m"]);
+        let output = Output::of(command.arg(module).args(["--node", base]));
+        assert_eq!(output.code, 0, "{}", output.stderr);
+    };
+    push(&base, first);
+    drop(node.stop());
+    let config = write(dir, "wstream.toml", SERVING);
+    let node = NodeBuilder::new(&data).file(&config).start();
+    let base = format!("http://{}", node.http());
+    let produce = |value: &str| {
+        let line = json!({"key": "k", "value": value}).to_string();
+        let answer = node.ask("POST", "/api/v1/topics/in/records", &[], line.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    let out = |count: usize| {
+        until("the outputs", || {
+            let out = records(&node, "out");
+            (out.len() == count).then_some(out)
+        })
+    };
+    // What a new transform makes of a good record, whatever else it does.
+    let good = "{\"message\":\"m\"}";
+    produce(good);
+    let made = out(1)[0]["value"].clone();
+    assert_ne!(made, good);
+    push(&base, identity);
+    produce(good);
+    assert_eq!(out(2)[1]["value"], good);
+    let mut command = wstream(["transform", "rollback", "m", "--node", &base]);
+    let output = Output::of(&mut command);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    produce(good);
+    assert_eq!(out(3)[2]["value"], made);
 }
 
 #[test]

@@ -165,6 +165,7 @@ fn run_options(file: PathBuf, data: PathBuf) -> RunOptions {
     RunOptions {
         file: Some(file),
         data,
+        compiled: None,
         http: any_port,
         search: any_port,
         http_token: None,

@@ -14,10 +14,12 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use wstream_record::{Clock, Offset, PartitionId, Record, StoredRecord, Timestamp, TopicName};
+use wstream_record::{
+    ByteSize, Clock, Offset, PartitionId, Record, StoredRecord, Timestamp, TopicName,
+};
 use wstream_transform::{InputBatch, Instance, Limits, Module, Runtime, RuntimeConfig, Transform};
 
-use super::cpu_time;
+use super::{Scratch, cpu_time, scratch_parent};
 
 /// Bytes of a generated record.
 const RECORD_BYTES: usize = 305;
@@ -49,6 +51,9 @@ pub struct TransformBenchOptions {
     /// Rounds; the one with the median rate is reported.
     #[arg(long, default_value_t = 3)]
     pub rounds: usize,
+    /// Hold so many instances at a time and report what they take.
+    #[arg(long, value_name = "N")]
+    pub instances: Option<usize>,
 }
 
 /// What came out.
@@ -60,6 +65,14 @@ pub struct TransformBenchReport {
     pub module_bytes: u64,
     /// Milliseconds it took to compile.
     pub compile_ms: f64,
+    /// Milliseconds it took to find it compiled, as at a node's next start.
+    pub cached_ms: f64,
+    /// Instances that were held at a time, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances: Option<usize>,
+    /// Bytes of this process that they took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances_bytes: Option<u64>,
     /// Microseconds it took to make an instance.
     pub instantiate_us: f64,
     /// Records of a batch.
@@ -112,7 +125,11 @@ pub async fn run(options: TransformBenchOptions) -> anyhow::Result<TransformBenc
     );
     let config: Box<RawValue> =
         serde_json::from_str(&options.config).context("--config is not JSON")?;
-    let module = compile(&options.module).await?;
+    let wasm = read(&options.module)?;
+    let kept = Scratch::new(&scratch_parent())?;
+    let compile_ms = milliseconds(&compile(&wasm, kept.path()).await?);
+    // Another engine on the same folder: what the next start of a node finds.
+    let module = compile(&wasm, kept.path()).await?;
     let values = match &options.records {
         Some(path) => read_lines(path)?,
         None => generate(options.batch.max(10_000).min(options.count)),
@@ -136,12 +153,22 @@ pub async fn run(options: TransformBenchOptions) -> anyhow::Result<TransformBenc
         };
         rounds.push(round.measure(&batches, options.count).await?);
     }
+    let instances_bytes = match options.instances {
+        Some(count) => {
+            let transform = Transform::new(&name, &module, Some(&config), Limits::default());
+            Some(hold(&transform, count).await?)
+        }
+        None => None,
+    };
     rounds.sort_by(|a, b| a.records_per_second.total_cmp(&b.records_per_second));
     instantiate.sort_unstable();
     Ok(TransformBenchReport {
         module: name,
         module_bytes: module.size().0,
-        compile_ms: module.compile_time().as_secs_f64() * 1e3,
+        compile_ms,
+        cached_ms: milliseconds(&module),
+        instances: options.instances,
+        instances_bytes,
         instantiate_us: quantile(&instantiate, 0.5),
         batch: options.batch,
         record_bytes,
@@ -150,11 +177,46 @@ pub async fn run(options: TransformBenchOptions) -> anyhow::Result<TransformBenc
     })
 }
 
-async fn compile(path: &Path) -> anyhow::Result<Module> {
+fn read(path: &Path) -> anyhow::Result<Bytes> {
     let wasm = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let runtime: Arc<Runtime> = Runtime::new(RuntimeConfig::default())?;
-    let module = runtime.compile(Bytes::from(wasm)).await;
-    module.with_context(|| path.display().to_string())
+    Ok(Bytes::from(wasm))
+}
+
+async fn compile(wasm: &Bytes, kept: &Path) -> anyhow::Result<Module> {
+    let runtime: Arc<Runtime> = Runtime::new(RuntimeConfig {
+        cache_dir: Some(kept.to_owned()),
+        // Many instances are held at a time to see what they take.
+        memory_total: ByteSize::gib(64),
+        ..RuntimeConfig::default()
+    })?;
+    Ok(runtime.compile(wasm.clone()).await?)
+}
+
+fn milliseconds(module: &Module) -> f64 {
+    module.compile_time().as_secs_f64() * 1e3
+}
+
+/// Bytes that so many instances add to this process.
+async fn hold(transform: &Transform, count: usize) -> anyhow::Result<u64> {
+    let before = resident_bytes()?;
+    let mut instances = Vec::with_capacity(count);
+    for _ in 0..count {
+        instances.push(transform.instantiate().await?);
+    }
+    let after = resident_bytes()?;
+    drop(instances);
+    Ok(after.saturating_sub(before))
+}
+
+fn resident_bytes() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
+    let kib: u64 = kib
+        .context("the system does not say how much memory is used")?
+        .trim()
+        .parse()?;
+    Ok(kib << 10)
 }
 
 fn read_lines(path: &Path) -> anyhow::Result<Vec<Bytes>> {
@@ -296,9 +358,12 @@ impl fmt::Display for TransformBenchReport {
         let m = &self.measured;
         writeln!(
             f,
-            "{}: {} bytes, compiled in {:.0} ms, an instance in {:.0} us",
-            self.module, self.module_bytes, self.compile_ms, self.instantiate_us
+            "{}: {} bytes, compiled in {:.0} ms, again in {:.1} ms, an instance in {:.0} us",
+            self.module, self.module_bytes, self.compile_ms, self.cached_ms, self.instantiate_us
         )?;
+        if let (Some(count), Some(bytes)) = (self.instances, self.instances_bytes) {
+            writeln!(f, "{count} instances take {bytes} bytes of this process")?;
+        }
         writeln!(
             f,
             "{} records of {:.0} bytes in batches of {}: {} outputs, {} failures, median of {} round(s)",
@@ -355,6 +420,7 @@ mod tests {
             count: 100,
             batch: 4,
             rounds: 1,
+            instances: Some(3),
         })
         .await
         .unwrap();

@@ -41,6 +41,9 @@ pub(super) struct RunArgs {
         default_value = "./wstream-data"
     )]
     data: PathBuf,
+    /// Where compiled modules are kept; nobody else may write there [default: DATA/compiled].
+    #[arg(long, value_name = "DIR", env = "WSTREAM_COMPILED")]
+    compiled: Option<PathBuf>,
     /// Address of the page and the API.
     #[arg(
         long,
@@ -132,6 +135,7 @@ pub(super) async fn execute(args: RunArgs) -> anyhow::Result<()> {
     let options = RunOptions {
         file: args.file.or_else(present),
         data: args.data,
+        compiled: args.compiled,
         http: args.http,
         search: args.search,
         http_token: args.http_token.filter(|token| !token.is_empty()),

@@ -3,7 +3,7 @@
 //!
 //! Addresses are bound first, so that a port in use is told before any file is touched.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -82,19 +82,16 @@ impl Core {
         let offsets = Offsets::open(&log, clock.clone()).await?;
         let search = open_search(dir.join("search"), clock.clone()).await?;
         let runtime = Runtime::new(RuntimeConfig {
-            cache_dir: Some(dir.join("compiled")),
+            cache_dir: Some(
+                options
+                    .compiled
+                    .clone()
+                    .unwrap_or_else(|| dir.join("compiled")),
+            ),
             clock: clock.clone(),
             ..RuntimeConfig::default()
         })?;
-        let registry = Registry::open(
-            dir.join("modules"),
-            log.metadata().clone(),
-            Arc::clone(&runtime),
-            clock.clone(),
-        );
-        let registry = registry
-            .await
-            .context("cannot open the registry of modules")?;
+        let registry = open_registry(&dir, &log, &runtime, clock.clone()).await?;
         let schemas = open_schemas(&log).await?;
         let facts = NodeFacts {
             http: http.address(),
@@ -177,6 +174,17 @@ fn tell_set_aside(log: &Log) {
             "a segment did not open and is set aside; the rest is served"
         );
     }
+}
+
+async fn open_registry(
+    dir: &Path,
+    log: &Log,
+    runtime: &Arc<Runtime>,
+    clock: Clock,
+) -> anyhow::Result<Registry> {
+    let (metadata, runtime) = (log.metadata().clone(), Arc::clone(runtime));
+    let opened = Registry::open(dir.join("modules"), metadata, runtime, clock);
+    opened.await.context("cannot open the registry of modules")
 }
 
 async fn open_schemas(log: &Log) -> anyhow::Result<Schemas> {

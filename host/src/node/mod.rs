@@ -45,6 +45,8 @@ pub struct RunOptions {
     pub file: Option<PathBuf>,
     /// The data directory.
     pub data: PathBuf,
+    /// Where compiled modules are kept; `None` is in the data directory.
+    pub compiled: Option<PathBuf>,
     /// Address of the page and the API.
     pub http: SocketAddr,
     /// Address of the Elasticsearch API.

@@ -7,5 +7,5 @@ mod wait;
 
 pub use files::{project, shared, skipped, write};
 pub use http::request;
-pub use node::{Node, NodeBuilder, Output, wstream};
+pub use node::{Node, NodeBuilder, Output, cache, wstream};
 pub use wait::until;

@@ -18,7 +18,17 @@ pub fn wstream<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
         command.env_remove(name);
     }
     command.args(args).stdin(Stdio::null());
+    // Compiling the engine of a language takes long, and its bytes seldom change.
+    command.env("WSTREAM_COMPILED", cache().join("compiled"));
     command
+}
+
+/// Where what tests install and compile is kept.
+pub fn cache() -> PathBuf {
+    std::env::var_os("WSTREAM_CACHE").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/wstream"),
+        PathBuf::from,
+    )
 }
 
 /// What a finished command said.

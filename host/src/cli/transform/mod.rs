@@ -125,9 +125,21 @@ impl From<&LimitArgs> for Limits {
 /// Compiles a module from a file.
 async fn compile(path: &Path) -> anyhow::Result<Module> {
     let bytes = read(path)?;
-    let runtime: Arc<Runtime> = Runtime::new(RuntimeConfig::default())?;
+    let runtime: Arc<Runtime> = Runtime::new(RuntimeConfig {
+        cache_dir: compiled(),
+        ..RuntimeConfig::default()
+    })?;
     let module = runtime.compile(Bytes::from(bytes)).await;
     module.with_context(|| path.display().to_string())
+}
+
+/// Where compiled modules are kept, so that only the first test of a large module waits for its
+/// compilation: `WSTREAM_COMPILED`, else the user's cache.
+fn compiled() -> Option<PathBuf> {
+    let named = std::env::var_os("WSTREAM_COMPILED").map(PathBuf::from);
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    named.or_else(|| Some(cache.or_else(home)?.join("wstream/compiled")))
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

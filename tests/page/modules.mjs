@@ -35,6 +35,16 @@ async function worksAs(base, token, letter) {
   });
 }
 
+/** What is filled in is drawn a frame later. */
+const filled = (input, text) =>
+  until(`${text} is filled in`, async () => (await input.inputValue()) === text);
+
+/** How many lines the node has kept of the module's log. */
+async function kept(base) {
+  const response = await fetch(`${base}/api/v1/transforms/mark/logs`);
+  return (await response.text()).trim().split('\n').length;
+}
+
 const uploadDialog = (page) => page.getByRole('dialog', { name: /^Upload/ });
 
 async function uploadVersion(page, file, activate) {
@@ -70,7 +80,7 @@ export const modules = [
         await opener.click();
         const dialog = uploadDialog(page);
         await dialog.getByLabel(/^Module/).setInputFiles(files.filter);
-        equal(await dialog.getByLabel('Name').inputValue(), 'filter', 'name out of the file');
+        await filled(dialog.getByLabel('Name'), 'filter');
         await dialog.getByRole('button', { name: 'Upload', exact: true }).click();
         const alert = dialog.getByRole('alert');
         await alert.getByText('a token is needed').waitFor();
@@ -121,7 +131,7 @@ export const modules = [
         await target.dispatchEvent('drop', { dataTransfer: dropped });
         const dialog = uploadDialog(page);
         const name = dialog.getByLabel('Name');
-        equal(await name.inputValue(), 'no-module', 'name out of the file');
+        await filled(name, 'no-module');
         await name.fill('no module');
         await dialog.getByText(/^A name has letters/).waitFor();
         const upload = dialog.getByRole('button', { name: 'Upload', exact: true });
@@ -200,10 +210,12 @@ export const modules = [
         const old = page.getByRole('cell', { name: 'letter b at work' }).first();
         const lines = async () => (await rowsOf(page, 'Log of mark')).length - 1;
         await old.waitFor();
-        const before = await lines();
+        const before = await kept(browser.base);
+        await until('all that is kept', async () => (await lines()) === before);
         await produce(browser.base, token, ['x']);
         await until('one line more', async () => (await lines()) > before);
         await page.getByRole('button', { name: 'Pause' }).click();
+        await page.getByText(/^Paused, /).waitFor();
         const held = await lines();
         await produce(browser.base, token, ['x']);
         const resume = page.getByRole('button', { name: /^Resume \(\d+ new\)/ });

@@ -20,6 +20,13 @@ for number, line in enumerate((root / "guest-sdk/vectors/output.jsonl").read_tex
     count = struct.pack("<H", vector["records"])
     write("output_frame", number, count + bytes.fromhex(vector["hex"]))
 
+for name, data in {
+    "record": "026b0a68656c6c6f02026801",
+    "null": "010100",
+    "empty": "0000020000",
+}.items():
+    write("redpanda_payload", name, bytes.fromhex(data))
+
 # What scripts/guests.sh has built, and the empty module.
 write("module_inspect", "empty", b"\0asm\1\0\0\0")
 for module in (root / "transforms/dist").glob("*.wasm"):

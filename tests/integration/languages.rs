@@ -169,6 +169,15 @@ fn serves(dir: &Path, first: &Path, identity: &Path) {
 }
 
 #[test]
+fn rust() {
+    check(&Language {
+        name: "rust",
+        samples: &SAMPLES,
+        sample: |name| (format!("rust/samples/{name}.rs"), "src/lib.rs"),
+    });
+}
+
+#[test]
 fn go() {
     check(&Language {
         name: "go",

@@ -9,6 +9,14 @@ mod count;
 mod dedupe;
 #[path = "../samples/enrich.rs"]
 mod enrich;
+#[path = "../samples/identity.rs"]
+mod identity;
+#[path = "../samples/project.rs"]
+mod project;
+#[path = "../samples/split.rs"]
+mod split;
+#[path = "../samples/strict.rs"]
+mod strict;
 
 fn cases(sample: &str) -> String {
     let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../samples");
@@ -28,4 +36,24 @@ fn dedupe_passes_the_shared_cases() {
 #[test]
 fn enrich_passes_the_shared_cases() {
     check_cases::<enrich::Enrich>(cases("enrich"));
+}
+
+#[test]
+fn identity_passes_the_shared_cases() {
+    check_cases::<identity::Identity>(cases("identity"));
+}
+
+#[test]
+fn project_passes_the_shared_cases() {
+    check_cases::<project::Project>(cases("project"));
+}
+
+#[test]
+fn split_passes_the_shared_cases() {
+    check_cases::<split::Split>(cases("split"));
+}
+
+#[test]
+fn strict_passes_the_shared_cases() {
+    check_cases::<strict::Strict>(cases("strict"));
 }

@@ -37,6 +37,14 @@ integration filter="":
 demo *args:
     bash scripts/demo.sh {{ args }}
 
+# Every sample in every language and kind of module: cases, and the table in guest-sdk/RESULTS.md.
+languages:
+    bash scripts/languages.sh
+    bash scripts/redpanda.sh
+    cargo build --release -p wstream
+    python3 tests/bench/languages.py
+    WSTREAM_LANGUAGES=all WSTREAM_UPLOADS=10000 cargo test -p wstream --test integration -- languages redpanda module_faults
+
 # All 50 kills while credits.csv loads, and 120 of the log alone.
 crash:
     WSTREAM_KILLS=50 cargo test -p wstream --test integration kill -- --nocapture

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import * as modules from 'node:module';
+import * as state from './testing-state.js';
 
 // The host's functions are stood in for; see testing-host.js and testing-state.js.
 const HOOKS = `
@@ -31,14 +32,21 @@ export async function checkCases(module, cases) {
   assert.ok(count, 'there is no case');
 }
 
-/** What becomes of a case's record in an instance of its own. */
-function run(guest, { config = {}, in: record }) {
+/** What becomes of a case's record, behind those before it, with an instance and a state of its own. */
+function run(guest, { config = {}, after = [], in: record }) {
+  state.clear();
   let payloads;
   try {
     payloads = guest.init(JSON.stringify(config));
   } catch (failure) {
     return failure;
   }
+  for (const before of after) feed(guest, payloads, before);
+  const answer = feed(guest, payloads, record);
+  return answer.tag === 'err' ? answer.val : answer.val.map(shown);
+}
+
+function feed(guest, payloads, record) {
   const [answer] = guest.process(record.topic ?? 'test', record.partition ?? 0, [
     {
       offset: BigInt(record.offset ?? 0),
@@ -51,7 +59,9 @@ function run(guest, { config = {}, in: record }) {
       })),
     },
   ]);
-  return answer.tag === 'err' ? answer.val : answer.val.map(shown);
+  if (answer.tag === 'err') state.discard();
+  state.commit();
+  return answer;
 }
 
 function incoming(bytes, payloads) {

@@ -2,7 +2,7 @@
 import { test } from 'node:test';
 import { checkCases } from '../testing.js';
 
-for (const sample of ['identity', 'project', 'split', 'strict']) {
+for (const sample of ['identity', 'project', 'split', 'strict', 'count']) {
   test(sample, () =>
     checkCases(
       new URL(`../samples/${sample}.js`, import.meta.url),

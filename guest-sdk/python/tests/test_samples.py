@@ -11,7 +11,7 @@ CASES = Path(__file__).parents[2] / "samples"
 
 class Samples(unittest.TestCase):
     def test_the_shared_cases(self) -> None:
-        for sample in ("identity", "project", "split", "strict"):
+        for sample in ("identity", "project", "split", "strict", "count"):
             with self.subTest(sample):
                 guest = importlib.import_module(f"samples.{sample}").Guest
                 check_cases(guest, CASES / f"{sample}.cases.jsonl")

@@ -8,6 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from . import _native as types
+from ._native import state
+
+
+def clear_state() -> None:
+    """Removes all entries of the keyed state; `check_cases` does it before each case."""
+    state.clear()
+
+
+def pass_time(ms: int) -> None:
+    """Lets time pass for the keyed state: what was put for less is gone."""
+    state.passed_ms += ms
 
 
 def check_cases(guest: type, path: str | Path) -> None:
@@ -28,13 +39,26 @@ def check_cases(guest: type, path: str | Path) -> None:
 
 
 def _run(guest: Any, case: dict[str, Any]) -> Any:
-    """What becomes of a case's record in an instance of its own."""
-    record = case["in"]
+    """What becomes of a case's record, behind those before it, with an instance and a state of its
+    own."""
+    clear_state()
     try:
         payloads = guest.init(json.dumps(case.get("config", {})))
     except types.Err as refused:
         return refused.value
     is_text = payloads is types.Payloads.TEXT
+    for record in case.get("after", []):
+        _feed(guest, record, is_text)
+    answer = _feed(guest, case["in"], is_text)
+    if isinstance(answer, types.Err):
+        return answer.value
+    for output in answer.value:
+        output.key, output.value = _sent(output.key), _sent(output.value)
+        output.headers = [types.Header(h.name, _sent(h.value)) for h in output.headers]
+    return answer.value
+
+
+def _feed(guest: Any, record: dict[str, Any], is_text: bool) -> Any:
     given = types.Input(
         offset=record.get("offset", 0),
         timestamp=record.get("timestamp", -1),
@@ -48,11 +72,9 @@ def _run(guest: Any, case: dict[str, Any]) -> Any:
     topic, partition = record.get("topic", "test"), record.get("partition", 0)
     (answer,) = guest.process(topic, partition, [given])
     if isinstance(answer, types.Err):
-        return answer.value
-    for output in answer.value:
-        output.key, output.value = _sent(output.key), _sent(output.value)
-        output.headers = [types.Header(h.name, _sent(h.value)) for h in output.headers]
-    return answer.value
+        state.discard()
+    state.commit()
+    return answer
 
 
 def _wanted(case: dict[str, Any], outputs: list[str]) -> Any:

@@ -1,10 +1,10 @@
 //! Cases: `{"in": record, "out": [records]}` or `{"in": record, "error": {"code","message"}}`,
 //! with `"config"` where the transform wants one, and `"output"` in a record that was sent to
-//! another output than the first.
+//! another output than the first, and `"after"` for records that come before the case's own.
 //!
 //! A case comes out the same here as natively in the transform's own tests: each has an instance
-//! of its own, a configuration that is refused is the case's error, and an output without a time
-//! has the time of its record.
+//! and a keyed state of its own, a configuration that is refused is the case's error, and an output
+//! without a time has the time of its record.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,6 +23,9 @@ const TOPIC_DEFAULT: &str = "test";
 struct Case<'a> {
     #[serde(borrow)]
     config: Option<&'a RawValue>,
+    /// Records that the same instance gets before; what becomes of them is not compared.
+    #[serde(borrow, default)]
+    after: Vec<&'a RawValue>,
     #[serde(borrow, rename = "in")]
     input: &'a RawValue,
     #[serde(borrow)]
@@ -88,7 +91,13 @@ impl Cases {
         };
         let config = case.config.map_or("{}", RawValue::get);
         let got = match self.start(config).await? {
-            Ok(mut instance) => self.feed(&mut instance, &input).await?,
+            Ok(mut instance) => {
+                for before in &case.after {
+                    let before = JsonRecord::parse(before.get()).context("not a case: after")?;
+                    self.feed(&mut instance, &before).await?.ok();
+                }
+                self.feed(&mut instance, &input).await?
+            }
             Err(refused) => Err(refused),
         };
         let same = got == wanted;

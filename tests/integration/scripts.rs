@@ -1,5 +1,5 @@
-//! The SDKs of the scripting languages pass their own tests in their own interpreters: the samples
-//! with the cases that they pass in every language, without a compiler or a node.
+//! The SDKs pass their own tests: those of the scripting languages in their own interpreters, the
+//! samples with the cases that they pass in every language, without a compiler or a node.
 
 use std::process::Command;
 
@@ -30,4 +30,9 @@ fn javascript() {
 #[test]
 fn python() {
     check("python", "python3", &["-m", "unittest"]);
+}
+
+#[test]
+fn go() {
+    check("go", "go", &["test", "./state"]);
 }

@@ -19,8 +19,9 @@ Examples:
   wstream consume events -n 100 --format json | wstream transform test shout.wasm --in -
 
 A case is a line: {\"in\": record, \"out\": [records]} or {\"in\": record, \"error\": {\"code\", \"message\"}},
-with \"config\": {...} where the transform wants one. --in runs records as they are and prints what
-became of each, as a case; --golden compares that with a file.";
+with \"config\": {...} where the transform wants one, and \"after\": [records] for what the same
+instance gets before. --in runs records as they are and prints what became of each, as a case;
+--golden compares that with a file.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

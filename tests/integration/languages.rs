@@ -24,10 +24,10 @@ const ALL_SAMPLES: &[&str] = &[
     "identity", "project", "split", "strict", "count", "dedupe", "enrich",
 ];
 /// A component with a language's engine takes some ten seconds to build and, where nothing is
-/// optimized, a minute to compile. Natively `scripts.rs` runs all samples; these have bytes that are
-/// no text, and keyed state, which only the component's bindings make.
-const SAMPLES_OF_A_COMPONENT: &[&str] = &["identity", "count"];
-const MORE_OF_A_COMPONENT: &[&str] = &["project", "split", "strict"];
+/// optimized, a minute to compile. Natively `scripts.rs` runs all samples; this one has keyed state,
+/// and bytes that are no text, which only the component's bindings make.
+const SAMPLES_OF_A_COMPONENT: &[&str] = &["count"];
+const MORE_OF_A_COMPONENT: &[&str] = &["identity", "project", "split", "strict"];
 
 /// A command with the compilers that `scripts/languages.sh` installs.
 fn with_compilers(command: &mut Command) -> &mut Command {

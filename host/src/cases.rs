@@ -13,7 +13,9 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use wstream_record::{JsonRecord, Offset, PartitionId, Record, StoredRecord, TopicName};
-use wstream_transform::{InitError, InputBatch, Instance, Limits, Module, Output, Transform};
+use wstream_transform::{
+    InitError, InputBatch, Instance, Kind, Limits, Module, Output, Service, Transform,
+};
 
 /// The topic of a record that names none.
 const TOPIC_DEFAULT: &str = "test";
@@ -61,6 +63,7 @@ pub struct Cases {
     name: String,
     module: Module,
     limits: Limits,
+    output_topics: Vec<String>,
     /// By configuration, so that what instances share is made once.
     transforms: HashMap<String, Transform>,
 }
@@ -73,8 +76,18 @@ impl Cases {
             name: name.to_owned(),
             module,
             limits,
+            output_topics: vec!["default".to_owned()],
             transforms: HashMap::new(),
         }
+    }
+
+    /// The topics that a module of the Redpanda SDKs may write to by name, the default one first.
+    #[must_use]
+    pub fn with_output_topics(mut self, topics: &[String]) -> Self {
+        if !topics.is_empty() {
+            self.output_topics = topics.to_vec();
+        }
+        self
     }
 
     /// Runs one case; what differs if it came out otherwise.
@@ -113,7 +126,13 @@ impl Cases {
             Some(transform) => transform.clone(),
             None => {
                 let json: Box<RawValue> = serde_json::from_str(config)?;
-                let transform = Transform::new(&self.name, &self.module, Some(&json), self.limits);
+                let service = Service {
+                    config: Some(&json),
+                    limits: self.limits,
+                    output_topics: self.output_topics.clone(),
+                    ..Service::default()
+                };
+                let transform = Transform::with(&self.name, &self.module, service);
                 self.transforms.insert(config.to_owned(), transform.clone());
                 transform
             }
@@ -183,7 +202,10 @@ impl Cases {
     }
 
     fn output_name(&self, output: u16) -> String {
-        let names = &self.module.metadata().outputs;
+        let names = match self.module.kind() {
+            Kind::Redpanda => &self.output_topics,
+            Kind::WstreamV1 | Kind::Component => &self.module.metadata().outputs,
+        };
         let first = || {
             if output == 0 {
                 "default".to_owned()

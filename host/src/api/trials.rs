@@ -28,6 +28,8 @@ pub(super) struct TestOptions {
     version: Option<u64>,
     /// The configuration, as JSON.
     config: Option<String>,
+    /// Of a module of the Redpanda SDKs: topics it writes to by name, with commas between them.
+    output_topics: Option<String>,
 }
 
 /// `POST /transforms/{name}/test`: the body is records, one a line. Nothing is written anywhere, and
@@ -61,7 +63,13 @@ pub(super) async fn test(
         version: options.version,
     };
     let (version, module) = state.registry.module(&reference).await.map_err(refused)?;
-    let mut cases = Cases::new(&name, module, Limits::default());
+    let topics = options.output_topics.unwrap_or_default();
+    let topics: Vec<String> = topics
+        .split(',')
+        .filter(|t| !t.is_empty())
+        .map(Into::into)
+        .collect();
+    let mut cases = Cases::new(&name, module, Limits::default()).with_output_topics(&topics);
     let results = run(&mut cases, &records, &config).await?;
     let (nanos, worked) = cases.time();
     Ok(Json(json!({

@@ -48,6 +48,9 @@ pub(super) struct TestArgs {
     /// Configuration for --in: JSON, or a file of it.
     #[arg(long, value_name = "JSON|FILE", conflicts_with = "cases")]
     config: Option<String>,
+    /// Topics that a module of the Redpanda SDKs writes to by name, the default one first.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    output_topics: Vec<String>,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -57,7 +60,8 @@ pub(super) async fn execute(args: TestArgs, output: &mut Output) -> anyhow::Resu
         "test",
         compile(&args.file).await?,
         Limits::from(&args.limits),
-    );
+    )
+    .with_output_topics(&args.output_topics);
     match (&args.cases, &args.records) {
         (Some(file), _) => check(&mut cases, file, output).await,
         (None, Some(file)) => {

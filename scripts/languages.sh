@@ -44,4 +44,10 @@ if ! "$cache/confluent/bin/python" -c 'import confluent_kafka.schema_registry.av
     "$cache/confluent/bin/pip" install --quiet 'confluent-kafka[avro,json]>=2.5' ||
     say "no confluent-kafka: its test of the registry of schemas is skipped"
 fi
+if command -v rustup >/dev/null 2>&1 &&
+  ! rustup target list --installed 2>/dev/null | grep -q '^wasm32-wasip2$'; then
+  say "adding Rust's target wasm32-wasip2"
+  timeout 60 rustup target add wasm32-wasip2 >/dev/null 2>&1 ||
+    say "no wasm32-wasip2: the example of a component is skipped"
+fi
 go version >/dev/null 2>&1 || say "no go: the tests of Go are skipped (install Go 1.24 or newer)"

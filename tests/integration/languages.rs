@@ -279,3 +279,30 @@ fn python() {
         sample: |name| (format!("python/samples/{name}.py"), "transform.py"),
     });
 }
+
+/// Made of the WIT world and plain tools, without an SDK: any language with such tools can.
+#[test]
+fn any_language_with_component_tools() {
+    let example = project().join("guest-sdk/wit/example");
+    let target = cache().join("component-example");
+    let mut cargo = Command::new("cargo");
+    cargo.args([
+        "build",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--target",
+        "wasm32-wasip2",
+    ]);
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER"] {
+        cargo.env_remove(name);
+    }
+    let output = Output::of(cargo.current_dir(&example).env("CARGO_TARGET_DIR", &target));
+    if output.stderr.contains("target may not be installed") {
+        skipped("a component in Rust: rustup target add wasm32-wasip2");
+        return;
+    }
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let module = target.join("wasm32-wasip2/release/plain_component.wasm");
+    passes(&module, &example.join("cases.jsonl"));
+}

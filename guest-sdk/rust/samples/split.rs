@@ -1,11 +1,24 @@
 //! Makes a record of each element of an array, and one with their number for the output `totals`.
 
-use std::collections::BTreeMap;
-
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use wstream_guest::json::Kind;
 use wstream_guest::{Failure, Output, Outputs, Record, Transform, export};
 
 const TOTALS: &str = "totals";
+
+#[derive(Debug, Deserialize)]
+pub struct Config {
+    /// The field that holds the array.
+    field: Option<Field>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Field {
+    Named(String),
+    NoText(IgnoredAny),
+}
 
 #[derive(Debug)]
 pub struct Split {
@@ -15,13 +28,13 @@ pub struct Split {
 impl Transform for Split {
     const OUTPUTS: &'static [&'static str] = &["default", TOTALS];
 
-    type Config = BTreeMap<String, serde_json::Value>;
+    type Config = Config;
 
-    fn new(mut config: Self::Config) -> Result<Self, Failure> {
-        let field = match config.remove("field") {
+    fn new(config: Config) -> Result<Self, Failure> {
+        let field = match config.field {
             None => "items".to_owned(),
-            Some(serde_json::Value::String(field)) => field,
-            Some(_) => return Err(Failure::new(1, "field is not a string")),
+            Some(Field::Named(field)) => field,
+            Some(Field::NoText(_)) => return Err(Failure::new(1, "field is not a string")),
         };
         Ok(Self { field })
     }

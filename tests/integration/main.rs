@@ -26,6 +26,7 @@ mod refusals;
 mod registry;
 mod schemas;
 mod scripts;
+mod state;
 mod storage_faults;
 mod tidy;
 mod transforms;

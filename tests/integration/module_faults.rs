@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Node, NodeBuilder, project, until, write};
 use super::hostile_rows::{header, records};
+use super::storage_faults::SmallDisk;
 
 /// A transform that drops every record.
 const SMALLEST: &str = r#"(module
@@ -233,6 +234,43 @@ fn a_version_whose_file_is_gone_cannot_be_activated() {
     let (status, again) = put(&node, "m", &wasm(SMALLEST));
     assert_eq!((status, &again["version"]), (200, &json!(1)));
     assert_eq!(node.get("/api/v1/transforms/m")["active"], 1);
+}
+
+/// What is stored stays, what does not fit is refused and leaves nothing.
+#[test]
+fn a_full_disk_refuses_an_upload() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(&dir.path().join("disk"), 48) else {
+        return;
+    };
+    let data = disk.0.join("data");
+    let builder = NodeBuilder::new(&data).arg("--disk-free-min").arg("1MiB");
+    let node = builder.start();
+    // A custom section of 7 MiB that differs.
+    let module = |n: usize| {
+        let padding = format!("{n:07}").repeat(1 << 20);
+        wasm(&SMALLEST.replace(
+            "(module",
+            &format!("(module (@custom \"pad\" \"{padding}\")"),
+        ))
+    };
+    let mut stored = 0;
+    let refused = until("a refusal", || {
+        let (status, answer) = put(&node, "m", &module(stored));
+        if status == 201 {
+            stored += 1;
+            return None;
+        }
+        Some((status, answer))
+    });
+    assert_eq!(refused.0, 507, "{}", refused.1);
+    assert_eq!(refused.1["error"]["code"], "disk_full", "{}", refused.1);
+    assert!(stored > 0);
+    assert_eq!(files(&data), stored);
+    let versions = node.get("/api/v1/transforms/m")["versions"].clone();
+    assert_eq!(versions.as_array().unwrap().len(), stored);
+    // A small one fits.
+    assert_eq!(put(&node, "small", &wasm(SMALLEST)).0, 201);
 }
 
 /// `WSTREAM_UPLOADS` of them, 300 where nobody asks for more.

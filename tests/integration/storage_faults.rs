@@ -7,11 +7,11 @@ use std::process::Command;
 use super::harness::{Node, NodeBuilder, skipped, until};
 
 /// A small file system of its own, unmounted when dropped.
-struct SmallDisk(PathBuf);
+pub struct SmallDisk(pub PathBuf);
 
 impl SmallDisk {
     /// `None`, said aloud, where this process may not mount.
-    fn mount(at: &Path, mib: u32) -> Option<Self> {
+    pub fn mount(at: &Path, mib: u32) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
         let size = format!("size={mib}m");
         let mut command = Command::new("mount");

@@ -14,7 +14,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use wstream_record::{JsonRecord, Offset, PartitionId, Record, StoredRecord, TopicName};
 use wstream_transform::{
-    InitError, InputBatch, Instance, Kind, Limits, Module, Output, Service, Transform,
+    InitError, InputBatch, Instance, Limits, Module, Output, Service, Transform,
 };
 
 /// The topic of a record that names none.
@@ -202,10 +202,7 @@ impl Cases {
     }
 
     fn output_name(&self, output: u16) -> String {
-        let names = match self.module.kind() {
-            Kind::Redpanda => &self.output_topics,
-            Kind::WstreamV1 | Kind::Component => &self.module.metadata().outputs,
-        };
+        let names = self.module.outputs(&self.output_topics);
         let first = || {
             if output == 0 {
                 "default".to_owned()

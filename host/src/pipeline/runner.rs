@@ -20,7 +20,7 @@ use super::backoff::Backoff;
 use super::dead_letter::DeadLetterError;
 use super::lane::{Lane, Room};
 use super::plan::Plan;
-use super::session::{Session, store_state};
+use super::session::{Session, finish_state};
 use super::state::{StateError, StateLog};
 use super::status::Progress;
 use crate::metrics::PipelineMetrics;
@@ -188,11 +188,7 @@ async fn session(shared: &Arc<Shared>, partition: &Partition, progress: &Progres
     if matches!(exit, Exit::Ended(Ended::Stopped | Ended::Failed(_))) {
         let flushed = tokio::time::timeout(FLUSH_TIME_MAX, async {
             flush(&mut lanes).await?;
-            store_state(&mut state, &lanes, progress.position()).await?;
-            match &mut state {
-                Some(state) => state.settle().await.map_err(Exit::from),
-                None => Ok(()),
-            }
+            finish_state(&mut state, &lanes, progress.position()).await
         });
         let flushed = flushed.await;
         if !matches!(flushed, Ok(Ok(()))) {

@@ -206,11 +206,7 @@ impl<'a> Session<'a> {
 
     /// Keyed state of everything that was worked on is stored.
     async fn store_state(&mut self) -> Result<(), Exit> {
-        store_state(self.state, self.lanes, self.processed).await?;
-        match self.state {
-            Some(state) => Ok(state.settle().await?),
-            None => Ok(()),
-        }
+        finish_state(self.state, self.lanes, self.processed).await
     }
 
     async fn handle(&mut self, chunk: Chunk) -> Result<(), Exit> {
@@ -357,8 +353,21 @@ async fn verdict(trial: Option<&Trial>) {
     }
 }
 
+/// Stores keyed state as far as all sinks are durable, and waits until it is.
+pub(super) async fn finish_state(
+    state: &mut Option<StateLog>,
+    lanes: &[Lane],
+    processed: Offset,
+) -> Result<(), Exit> {
+    store_state(state, lanes, processed).await?;
+    match state {
+        Some(state) => Ok(state.settle().await?),
+        None => Ok(()),
+    }
+}
+
 /// Stores keyed state as far as all sinks are durable.
-pub(super) async fn store_state(
+async fn store_state(
     state: &mut Option<StateLog>,
     lanes: &[Lane],
     processed: Offset,

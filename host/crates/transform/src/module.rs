@@ -79,6 +79,16 @@ impl Module {
         &self.0.inspection.metadata
     }
 
+    /// Names of its outputs, the default first; none if it names none. A Redpanda module has those
+    /// it is put into service with.
+    #[must_use]
+    pub fn outputs<'m>(&'m self, topics: &'m [String]) -> &'m [String] {
+        match self.kind() {
+            Kind::Redpanda => topics,
+            Kind::WstreamV1 | Kind::Component => &self.metadata().outputs,
+        }
+    }
+
     /// How long compiling took, or reading it from the cache.
     #[must_use]
     pub fn compile_time(&self) -> Duration {

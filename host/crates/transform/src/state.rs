@@ -304,7 +304,8 @@ impl Drop for HostState {
 pub(crate) fn on_tick(
     mut context: StoreContextMut<'_, HostState>,
 ) -> Result<UpdateDeadline, Error> {
-    if let Some(index) = cursor(&mut context) {
+    let pulled = context.data().pull.as_ref().and_then(|pull| pull.index());
+    if let Some(index) = pulled.or_else(|| cursor(&mut context)) {
         context.data_mut().saw(index);
     }
     context.data_mut().check_time()?;

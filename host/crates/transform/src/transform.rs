@@ -147,10 +147,7 @@ impl Transform {
     /// Names of its outputs, the default first; none if it names none.
     #[must_use]
     pub fn outputs(&self) -> &[String] {
-        match self.shared.module.kind() {
-            Kind::Redpanda => &self.shared.output_topics,
-            Kind::WstreamV1 | Kind::Component => &self.shared.module.metadata().outputs,
-        }
+        self.shared.module.outputs(&self.shared.output_topics)
     }
 
     /// The module.

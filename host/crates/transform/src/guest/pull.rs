@@ -141,11 +141,10 @@ impl Pull {
     }
 
     /// The record that would be read next.
-    pub(crate) fn peek(&self) -> Option<StoredRecord> {
+    pub(crate) fn peek(&self) -> Option<&StoredRecord> {
         let batch = self.batch.as_ref()?;
         let at = batch.from + self.read;
-        let record = batch.records.get(at).filter(|_| at < batch.to);
-        record.cloned()
+        batch.records.get(at).filter(|_| at < batch.to)
     }
 
     /// Whether the outputs of this call are as many as one call may have.
@@ -154,12 +153,10 @@ impl Pull {
         self.read > 0 && self.frame.len() > CALL_OUTPUT_BYTES_MAX.max(most)
     }
 
-    /// The record was read: it is in work now. Its index.
-    pub(crate) fn advance(&mut self) -> u32 {
-        let index = u32::try_from(self.read).unwrap_or(u32::MAX);
+    /// The record was read: it is in work now.
+    pub(crate) fn advance(&mut self) {
         self.read += 1;
         self.record_from = self.frame.len();
-        index
     }
 
     /// The index of the record in work.

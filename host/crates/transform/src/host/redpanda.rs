@@ -82,28 +82,26 @@ fn read_next_record(
     length: u32,
 ) -> Answer<i32> {
     let output_bytes_max = host.data().shared.limits.get().output_bytes.0;
-    let state = host.data_mut();
-    let Some(stored) = pull(state)?.peek() else {
-        return Ok(NO_ACTIVE_TRANSFORM);
-    };
-    if pull(state)?.is_full(output_bytes_max) {
+    let (memory, state) = memory(&mut host)?;
+    if pull(state)?.is_full(output_bytes_max) && pull(state)?.peek().is_some() {
         state.told.stopped = Some(Stopped::Enough);
         return Err(Error::msg("enough for one call"));
     }
+    let Some(stored) = pull(state)?.peek() else {
+        return Ok(NO_ACTIVE_TRANSFORM);
+    };
     let bytes = payload::payload_bytes(&stored.record);
     let Some(length) = u32::try_from(bytes).ok().filter(|&bytes| bytes <= length) else {
         return Ok(INVALID_BUFFER);
     };
-    let (memory, state) = memory(&mut host)?;
     let written = payload::encode(slice_mut(memory, buffer, length)?, &stored.record);
     debug_assert!(written, "the buffer is as long as the payload");
     write(memory, attributes, &[0])?;
-    write(memory, timestamp, &pull_time(&stored).to_le_bytes())?;
+    write(memory, timestamp, &pull_time(stored).to_le_bytes())?;
     write(memory, offset, &stored.offset.0.to_le_bytes())?;
-    let index = pull(state)?.advance();
+    pull(state)?.advance();
     // What was said before is about the records before.
     state.told = Told::default();
-    state.saw(index);
     Ok(length.cast_signed())
 }
 

@@ -4,7 +4,7 @@
 use wasmparser::{Parser, Payload};
 
 use super::{
-    Inspection, Kind, ModuleError, NAME_CHARS_MAX, NAMES_MAX, Problems, cut, invalid, nearest,
+    Inspection, Kind, ModuleError, NAME_CHARS_MAX, NAMES_MAX, Problems, cut, invalid, nearest_is,
 };
 
 /// What a transform exports.
@@ -57,8 +57,7 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Inspection, ModuleError> {
     }
     if !exports.contains(&GUEST) {
         problems.add(|| {
-            let near = nearest(GUEST, exports.iter().copied());
-            let near = near.map_or(String::new(), |n| format!(", nearest is `{n}`"));
+            let near = nearest_is(GUEST, exports.iter().copied());
             format!("no export `{GUEST}`{near}")
         });
     }
@@ -69,8 +68,7 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Inspection, ModuleError> {
         }
         problems.add(|| {
             let name = cut(import, NAME_CHARS_MAX);
-            let near = nearest(import, OURS.into_iter());
-            let near = near.map_or(String::new(), |n| format!(", nearest is `{n}`"));
+            let near = nearest_is(import, OURS.into_iter());
             format!("unknown import `{name}`{near}")
         });
     }

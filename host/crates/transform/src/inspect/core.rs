@@ -4,7 +4,7 @@ use wasmparser::{ExternalKind, MemoryType, Parser, Payload, TypeRef};
 
 use super::{
     Inspection, Kind, ModuleError, NAME_CHARS_MAX, NAMES_MAX, Problems, cut, invalid, letters,
-    nearest, shown,
+    nearest, nearest_is, shown,
 };
 use crate::imports::{
     IMPORTS, KEYED_STATE, REDPANDA, REDPANDA_MARKERS, SCHEMA_REGISTRY, Signature, WASI,
@@ -227,8 +227,7 @@ impl<'a> Found<'a> {
         let Some(export) = self.exports.iter().find(|e| e.name == name) else {
             if needed {
                 problems.add(|| {
-                    let near = nearest(name, self.exports.iter().map(|e| e.name));
-                    let near = near.map_or(String::new(), |n| format!(", nearest is `{n}`"));
+                    let near = nearest_is(name, self.exports.iter().map(|e| e.name));
                     format!("no export `{name}` of type {wanted}{near}")
                 });
             }

@@ -240,6 +240,11 @@ fn cut(text: &str, chars_max: usize) -> String {
     cut
 }
 
+/// The name that differs least, as the end of a problem's text.
+fn nearest_is<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> String {
+    nearest(wanted, names).map_or(String::new(), |name| format!(", nearest is `{name}`"))
+}
+
 /// The name that differs least, if it differs little.
 fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     if wanted.len() > NAME_CHARS_MAX {

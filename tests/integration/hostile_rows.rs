@@ -33,6 +33,12 @@ pub fn records(node: &Node, topic: &str) -> Vec<Value> {
         .collect()
 }
 
+/// The values of a topic's records, all of them text.
+pub fn values(node: &Node, topic: &str) -> Vec<String> {
+    let value = |record: &Value| record["value"].as_str().unwrap().to_owned();
+    records(node, topic).iter().map(value).collect()
+}
+
 /// A header's text.
 pub fn header<'a>(record: &'a Value, name: &str) -> &'a str {
     let headers = record["headers"]

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::harness::{NodeBuilder, Output, cache, project, skipped, until, write, wstream};
+use super::harness::{
+    NodeBuilder, Output, THROUGH_M, cache, project, skipped, until, write, wstream,
+};
 use super::hostile_rows::records;
 
 /// A language, the files of its samples, and what its SDK is called in a folder.
@@ -146,18 +148,6 @@ fn check(language: &Language) {
     }
 }
 
-const SERVING: &str = r#"
-[topics.in]
-[topics.out]
-[pipelines.p]
-from = ["in"]
-transforms = [{ module = "m" }]
-to = ["out"]
-[sinks.out]
-type = "topic"
-topic = "out"
-"#;
-
 /// A node runs one module, is given another, and goes back.
 fn serves(dir: &Path, first: &Path, second: &Path) {
     let data = dir.join("data");
@@ -170,7 +160,7 @@ fn serves(dir: &Path, first: &Path, second: &Path) {
     };
     push(&base, first);
     drop(node.stop());
-    let config = write(dir, "wstream.toml", SERVING);
+    let config = write(dir, "wstream.toml", THROUGH_M);
     let node = NodeBuilder::new(&data).file(&config).start();
     let base = format!("http://{}", node.http());
     let produce = |value: &str| {

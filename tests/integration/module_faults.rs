@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::harness::{Node, NodeBuilder, project, until, write};
-use super::hostile_rows::{header, records};
+use super::harness::{Node, NodeBuilder, THROUGH_M, project, until, write};
+use super::hostile_rows::{header, records, values};
 use super::storage_faults::SmallDisk;
 
 /// A transform that drops every record.
@@ -125,18 +125,6 @@ fn what_is_no_module_is_refused_and_leaves_nothing() {
     assert_eq!(put(&node, "m", &whole).0, 201);
 }
 
-const CONFIG: &str = r#"
-[topics.in]
-[pipelines.p]
-from = ["in"]
-transforms = [{ module = "m" }]
-to = ["out"]
-[topics.out]
-[sinks.out]
-type = "topic"
-topic = "out"
-"#;
-
 /// They are modules, and no pipeline can start them.
 #[test]
 fn what_does_not_start_is_stored_and_the_version_before_goes_on() {
@@ -145,7 +133,7 @@ fn what_does_not_start_is_stored_and_the_version_before_goes_on() {
     let node = NodeBuilder::new(&data).start();
     assert_eq!(put(&node, "m", &wasm(SMALLEST)).0, 201);
     drop(node.stop());
-    let config = write(dir.path(), "wstream.toml", CONFIG);
+    let config = write(dir.path(), "wstream.toml", THROUGH_M);
     let node = NodeBuilder::new(&data).file(&config).start();
     let body = |body: &str| wasm(&SMALLEST.replace("(func (export \"wstream_abi_v1\"))", body));
     let marker = "(func (export \"wstream_abi_v1\"))";
@@ -445,11 +433,4 @@ fn component(text: &str) -> Vec<u8> {
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     let encoder = ComponentEncoder::default().module(&module).unwrap();
     encoder.validate(true).encode().unwrap()
-}
-
-fn values(node: &Node, topic: &str) -> Vec<String> {
-    let records = records(node, topic).into_iter();
-    records
-        .map(|r| r["value"].as_str().unwrap_or_default().to_owned())
-        .collect()
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::harness::{Node, NodeBuilder, Output, project, shared, write};
+use super::harness::{Node, NodeBuilder, Output, letter, project, shared, write};
 use super::netflix::netflix;
 
 /// Runs a program of `tests/page` to its end.
@@ -77,43 +77,6 @@ type = "topic"
 topic = "out"
 "#;
 const TOKEN: &str = "a token of this test";
-
-/// A module whose every output's value is one letter, and that logs it at `level` for each call.
-fn letter(dir: &Path, letter: char, level: u8) -> String {
-    let code = u32::from(letter);
-    // The frame is the index of the record, kind 0, output 0, by key, inherited time, no key,
-    // a value of one byte, no headers; the records' own bytes are not looked at.
-    let text = format!(
-        r#"(module
-        (import "wstream_v1" "log" (func $log (param i32 i32 i32)))
-        (memory (export "memory") 4)
-        (data (i32.const 131072) "letter {letter} at work")
-        (func (export "wstream_abi_v1"))
-        (func (export "wstream_alloc") (param i32) (result i32) i32.const 65536)
-        (func (export "wstream_process") (param $at i32) (param $len i32) (result i64)
-          (local $count i32) (local $index i32) (local $out i32)
-          (call $log (i32.const {level}) (i32.const 131072) (i32.const 16))
-          (local.set $count (i32.load (i32.add
-            (i32.add (local.get $at) (i32.load16_u (local.get $at))) (i32.const 6))))
-          (loop $next
-            (local.set $out (i32.mul (local.get $index) (i32.const 32)))
-            (i32.store (local.get $out) (local.get $index))
-            (i32.store8 offset=4 (local.get $out) (i32.const 0))
-            (i32.store16 offset=5 (local.get $out) (i32.const 0))
-            (i32.store offset=7 (local.get $out) (i32.const -1))
-            (i64.store offset=11 (local.get $out) (i64.const 0x8000000000000000))
-            (i32.store offset=19 (local.get $out) (i32.const -1))
-            (i32.store offset=23 (local.get $out) (i32.const 1))
-            (i32.store8 offset=27 (local.get $out) (i32.const {code}))
-            (i32.store offset=28 (local.get $out) (i32.const 0))
-            (local.set $index (i32.add (local.get $index) (i32.const 1)))
-            (br_if $next (i32.lt_u (local.get $index) (local.get $count))))
-          (i64.extend_i32_u (i32.mul (local.get $count) (i32.const 32)))))"#
-    );
-    let module = wat::parse_str(text).unwrap();
-    let path = write(dir, &format!("{letter}.wasm"), module);
-    path.to_str().unwrap().to_owned()
-}
 
 #[test]
 fn the_page_uploads_switches_tries_and_deletes_modules() {

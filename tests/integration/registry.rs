@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::harness::{Node, NodeBuilder, Output, project, until, write, wstream};
+use super::harness::{Node, NodeBuilder, Output, letter, project, until, write, wstream};
+
+/// The level at which a module logs.
+const INFO: u8 = 2;
 
 const CONFIG: &str = r#"
 [topics.in]
@@ -21,43 +24,6 @@ to = ["out"]
 type = "topic"
 topic = "out"
 "#;
-
-/// A module whose every output's value is one letter: it tells which version worked.
-fn letter(dir: &Path, letter: char) -> PathBuf {
-    let code = u32::from(letter);
-    // The frame is the index of the record, kind 0, output 0, by key, inherited time, no key,
-    // a value of one byte, no headers; the records' own bytes are not looked at.
-    let text = format!(
-        r#"(module
-        (memory (export "memory") 4)
-        (global $version i32 (i32.const {code}))
-        (func (export "wstream_abi_v1"))
-        (func (export "wstream_alloc") (param i32) (result i32) i32.const 65536)
-        (func (export "wstream_process") (param $at i32) (param $len i32) (result i64)
-          (local $count i32) (local $index i32) (local $out i32)
-          (local.set $count (i32.load (i32.add
-            (i32.add (local.get $at) (i32.load16_u (local.get $at))) (i32.const 6))))
-          (loop $next
-            (local.set $out (i32.mul (local.get $index) (i32.const 32)))
-            (i32.store (local.get $out) (local.get $index))
-            (i32.store8 offset=4 (local.get $out) (i32.const 0))
-            (i32.store16 offset=5 (local.get $out) (i32.const 0))
-            (i32.store offset=7 (local.get $out) (i32.const -1))
-            (i64.store offset=11 (local.get $out) (i64.const 0x8000000000000000))
-            (i32.store offset=19 (local.get $out) (i32.const -1))
-            (i32.store offset=23 (local.get $out) (i32.const 1))
-            (i32.store8 offset=27 (local.get $out) (global.get $version))
-            (i32.store offset=28 (local.get $out) (i32.const 0))
-            (local.set $index (i32.add (local.get $index) (i32.const 1)))
-            (br_if $next (i32.lt_u (local.get $index) (local.get $count))))
-          (i64.extend_i32_u (i32.mul (local.get $count) (i32.const 32)))))"#
-    );
-    write(
-        dir,
-        &format!("{letter}.wasm"),
-        wat::parse_str(text).unwrap(),
-    )
-}
 
 fn command(node: &Node, args: &[&str]) -> Output {
     let base = format!("http://{}", node.http());
@@ -103,7 +69,7 @@ fn produce(node: &Node, from: usize, records: usize) {
 fn started(dir: &Path) -> (Node, NodeBuilder) {
     let bare = NodeBuilder::new(&dir.join("data"));
     let node = bare.start();
-    let output = push(&node, "mark", &letter(dir, 'a'));
+    let output = push(&node, "mark", &letter(dir, 'a', INFO));
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(
         output.stdout.starts_with("mark@1: active, wstream_v1"),
@@ -126,7 +92,7 @@ fn versions_switch_under_load_and_nothing_is_lost_doubled_or_out_of_order() {
             produce(&node, sent, 50);
             sent += 50;
         }
-        let output = push(&node, "mark", &letter(dir.path(), letter_of));
+        let output = push(&node, "mark", &letter(dir.path(), letter_of, INFO));
         assert_eq!(output.code, 0, "{}", output.stderr);
     }
     produce(&node, sent, 50);
@@ -207,7 +173,7 @@ fn what_cannot_serve_is_refused_and_the_version_before_goes_on() {
     let output = command(&node, &["rollback", "mark", "--to", "9"]);
     assert!(output.stderr.contains("no version 9"), "{}", output.stderr);
     assert!(!output.stderr.contains("is stored"), "{}", output.stderr);
-    let other = letter(dir.path(), 'z');
+    let other = letter(dir.path(), 'z', INFO);
     assert_eq!(push(&node, "unused", &other).code, 0);
     assert_eq!(command(&node, &["delete", "unused"]).code, 0);
     assert_eq!(
@@ -244,8 +210,8 @@ fn a_name_that_nobody_registered_is_refused_at_its_place() {
 fn a_version_is_tried_on_records_without_a_pipeline() {
     let dir = tempfile::tempdir().unwrap();
     let node = NodeBuilder::new(&dir.path().join("data")).start();
-    assert_eq!(push(&node, "mark", &letter(dir.path(), 'a')).code, 0);
-    assert_eq!(push(&node, "mark", &letter(dir.path(), 'b')).code, 0);
+    assert_eq!(push(&node, "mark", &letter(dir.path(), 'a', INFO)).code, 0);
+    assert_eq!(push(&node, "mark", &letter(dir.path(), 'b', INFO)).code, 0);
     let path = "/api/v1/transforms/mark/test";
     let body = b"{\"value\":\"one\"}\n\n{\"value\":\"two\",\"key\":\"k\"}\n";
     for (query, version, letter) in [("", 2, "b"), ("?version=1", 1, "a")] {

@@ -5,20 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::harness::{Node, NodeBuilder, Output, until, write, wstream};
-use super::hostile_rows::records;
-
-const CONFIG: &str = r#"
-[topics.in]
-[topics.out]
-[pipelines.p]
-from = ["in"]
-transforms = [{ module = "m" }]
-to = ["out"]
-[sinks.out]
-type = "topic"
-topic = "out"
-"#;
+use super::harness::{Node, NodeBuilder, Output, THROUGH_M, until, write, wstream};
+use super::hostile_rows::{records, values};
 
 /// The host's probe: with `fails`, a value that begins with "!f" fails; without, all are copied.
 fn module(dir: &Path, name: &str, fails: bool) -> PathBuf {
@@ -44,7 +32,7 @@ fn started(dir: &Path) -> Node {
         0
     );
     drop(node.stop());
-    let config = write(dir, "wstream.toml", CONFIG);
+    let config = write(dir, "wstream.toml", THROUGH_M);
     NodeBuilder::new(&dir.join("data")).file(&config).start()
 }
 
@@ -54,13 +42,6 @@ fn produce(node: &Node, values: impl Iterator<Item = String>) {
         .collect();
     let answer = node.ask("POST", "/api/v1/topics/in/records", &[], lines.as_bytes());
     assert_eq!(answer.status, 200, "{}", answer.text());
-}
-
-fn values(node: &Node, topic: &str) -> Vec<String> {
-    let records = records(node, topic).into_iter();
-    records
-        .map(|r| r["value"].as_str().unwrap().to_owned())
-        .collect()
 }
 
 fn active(node: &Node) -> Value {

@@ -2,10 +2,12 @@
 
 mod files;
 mod http;
+mod modules;
 mod node;
 mod wait;
 
 pub use files::{project, shared, skipped, write};
 pub use http::request;
+pub use modules::{THROUGH_M, letter};
 pub use node::{Node, NodeBuilder, Output, cache, wstream};
 pub use wait::until;

@@ -52,21 +52,9 @@ async fn a_hostile_record_costs_itself_and_nothing_more() {
     let runtime = runtime();
     for text in [PROBE.to_owned(), probe_without_cursor()] {
         let transform = transform(&runtime, &text, tight()).await;
-        for (value, name, message) in ROWS {
+        for row in ROWS {
             for at in [0, 2, 4] {
-                let mut records = ["a", "b", "c", "d", "e"];
-                records[at] = value;
-                let mut instance = transform.instantiate().await.unwrap();
-                let processed = process_all(&mut instance, values(&records)).await;
-                let (outputs, failures) = seen(&processed);
-                let mut neighbours = records.to_vec();
-                neighbours.remove(at);
-                assert_eq!(outputs, neighbours, "{value} at {at}: {failures:?}");
-                let expected = (at as u32, name, message.to_owned());
-                assert_eq!(failures, [expected], "{value} at {at}");
-                // The instance, or its replacement, goes on.
-                let processed = process_all(&mut instance, values(&["next"])).await;
-                assert_eq!(seen(&processed).0, ["next"], "{value} at {at}");
+                costs_itself(&transform, row, at).await;
             }
         }
         assert_eq!(transform.stats().instances, 0);

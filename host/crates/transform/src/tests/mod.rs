@@ -116,6 +116,33 @@ async fn process_all(instance: &mut Instance, batch: InputBatch) -> Processed {
     all
 }
 
+/// Runs a bad record among good ones, at a place of a batch: it fails as told (`none`: it does not),
+/// the others are delivered, and the instance or its replacement goes on. The calls that the batch
+/// took.
+async fn costs_itself(transform: &Transform, bad: (&str, &str, &str), at: usize) -> u64 {
+    let (value, name, message) = bad;
+    let mut records = ["a", "b", "c", "d", "e"];
+    records[at] = value;
+    let mut instance = transform.instantiate().await.unwrap();
+    let before = transform.stats().calls;
+    let processed = process_all(&mut instance, values(&records)).await;
+    let calls = transform.stats().calls - before;
+    let (outputs, failures) = seen(&processed);
+    let mut neighbours = records.to_vec();
+    neighbours.remove(at);
+    assert_eq!(outputs, neighbours, "{value} at {at}: {failures:?}");
+    let expected = (at as u32, name, message.to_owned());
+    let expected = if name == "none" {
+        vec![]
+    } else {
+        vec![expected]
+    };
+    assert_eq!(failures, expected, "{value} at {at}");
+    let processed = process_all(&mut instance, values(&["next"])).await;
+    assert_eq!(seen(&processed).0, ["next"], "{value} at {at}");
+    calls
+}
+
 /// A failure as index, name and message.
 type Failed = (u32, &'static str, String);
 

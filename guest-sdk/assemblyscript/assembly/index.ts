@@ -14,9 +14,11 @@
 //     send(output);
 //   });
 //
-// Compile it with `asc transform.ts -O3 --runtime minimal -o NAME.wasm`: memory is collected once
-// a batch. State in memory is lost with an instance that trapped: keep in it what makes the work
-// faster, not what results depend on, which is for `state`. The SDK speaks wstream_v1, see ABI.md.
+// Compile it with `asc transform.ts -O3 --runtime minimal --enable simd -o NAME.wasm`: memory is
+// collected once a batch. What a record gives, and an `Output.of` it, is valid until the transform
+// returns: the next record takes its place in memory. State in memory is lost with an instance that
+// trapped: keep in it what makes the work faster, not what results depend on, which is for `state`.
+// The SDK speaks wstream_v1, see ABI.md.
 
 export { fail, register, registerSetup, refuse, send } from './run';
 export { BY_KEY, INHERIT, Output, Record } from './record';

@@ -1,9 +1,22 @@
 // JSON objects whose fields are looked up and edited where they stand: what is not touched is
 // copied as it is, and numbers keep their text.
 
-import { Buffer, copy, scratch } from './memory';
-import { colon, escaped, first, hex4, isUtf8, more, next, number, space, str, value } from './scan';
-import { same, Text } from './text';
+import { Buffer, copy, equal, scratch } from './memory';
+import {
+  begin,
+  colon,
+  escaped,
+  finish,
+  first,
+  hex4,
+  more,
+  next,
+  number,
+  space,
+  str,
+  value,
+} from './scan';
+import { encode, encodedLen, same, Text, textOf } from './text';
 
 /** A field: name, value, and how it stands to the source. A value of 0 was removed. */
 // @ts-ignore: decorator
@@ -67,6 +80,26 @@ export class Raw extends Text {
   }
 }
 
+// As the texts in text.ts.
+const RAWS_KEPT = 16;
+const kept = new StaticArray<Raw>(RAWS_KEPT);
+for (let i = 0; i < RAWS_KEPT; i++) kept[i] = new Raw();
+let taken = 0;
+
+function rawOf(ptr: usize, len: u32): Raw {
+  if (taken == RAWS_KEPT) return new Raw(ptr, len);
+  const raw = unchecked(kept[taken++]);
+  raw.ptr = ptr;
+  raw.len = len;
+  return raw;
+}
+
+// @ts-ignore: decorator
+@inline
+export function resetRaws(): void {
+  taken = 0;
+}
+
 /** An object to look into and to edit. Of fields with one name the last counts; an edit changes
  * all of them. */
 export class Json {
@@ -82,12 +115,13 @@ export class Json {
     this.fields.len = 0;
     this.edited = false;
     const end = text.ptr + text.len;
-    if (!text.ptr || !isUtf8(text.ptr, end)) return false;
+    if (!text.ptr) return false;
+    begin();
     let at = space(text.ptr, end);
     if (at == end || load<u8>(at) != 0x7b) return false;
     at = first(at, end);
     if (at < end && load<u8>(at) == 0x7d) return space(at + 1, end) == end;
-    do {
+    while (true) {
       if (at >= end || load<u8>(at) != 0x22) return false;
       const name = at + 1;
       at = str(at, end);
@@ -107,25 +141,30 @@ export class Json {
       field.touched = false;
       at = next(at, end, 0x7d);
       if (!at) return false;
-    } while (more);
-    return space(at, end) == end;
+      if (!more) return finish(text.ptr, at, end);
+    }
+    return false;
   }
 
-  /** The value of a field; a null one if there is no such field. */
+  /** The value of a field, valid until the record is done; a null one if there is no such field. */
   get(name: string): Raw {
+    const key = encode(name);
+    const keyLen = encodedLen;
     for (let i = this.count - 1; i >= 0; i--) {
       const field = this.at(i);
-      if (isNamed(field, name)) return new Raw(field.value, field.valueLen);
+      if (isNamed(field, key, keyLen)) return rawOf(field.value, field.valueLen);
     }
-    return new Raw();
+    return rawOf(0, 0);
   }
 
   /** Removes a field; false if there is none. */
   remove(name: string): bool {
+    const key = encode(name);
+    const keyLen = encodedLen;
     let found = false;
     for (let i = 0, n = this.count; i < n; i++) {
       const field = this.at(i);
-      if (!isNamed(field, name)) continue;
+      if (!isNamed(field, key, keyLen)) continue;
       field.value = 0;
       field.valueLen = 0;
       found = this.edited = true;
@@ -136,42 +175,52 @@ export class Json {
   /** Gives a field another name in its place; a field that had that name is removed. False if
    * there is no such field. */
   rename(from: string, to: string): bool {
+    const key = encode(from);
+    const keyLen = encodedLen;
     const n = this.count;
-    let start = 0;
-    while (start < n && !isNamed(this.at(start), from)) start++;
-    if (start == n) return false;
+    let i = 0;
+    while (i < n && !isNamed(this.at(i), key, keyLen)) i++;
+    if (i == n) return false;
     if (from == to) return true;
     this.remove(to);
-    for (let i = start; i < n; i++) if (isNamed(this.at(i), from)) call(this.at(i), to);
+    const quoted = quote(to);
+    for (; i < n; i++) if (isNamed(this.at(i), key, keyLen)) call(this.at(i), quoted, to);
     return (this.edited = true);
   }
 
   /** Sets a field to a value that is JSON already, in its place or behind the last field. */
   setRaw(name: string, raw: Text): void {
-    this.edited = true;
-    let found = false;
-    for (let i = 0, n = this.count; i < n; i++) {
-      const field = this.at(i);
-      if (!isNamed(field, name)) continue;
-      field.value = raw.ptr;
-      field.valueLen = raw.len;
-      field.touched = found = true;
-    }
-    if (found) return;
-    const field = changetype<Field>(this.fields.more(offsetof<Field>()));
-    field.value = raw.ptr;
-    field.valueLen = raw.len;
-    call(field, name);
+    this.put(name, raw.ptr, raw.len);
   }
 
   /** Sets a field to a string. */
   set(name: string, text: string): void {
-    this.setRaw(name, quote(text));
+    const quoted = quote(text);
+    this.put(name, quoted, quotedLen);
+  }
+
+  private put(name: string, value: usize, valueLen: u32): void {
+    const key = encode(name);
+    const keyLen = encodedLen;
+    this.edited = true;
+    let found = false;
+    for (let i = 0, n = this.count; i < n; i++) {
+      const field = this.at(i);
+      if (!isNamed(field, key, keyLen)) continue;
+      field.value = value;
+      field.valueLen = valueLen;
+      field.touched = found = true;
+    }
+    if (found) return;
+    const field = changetype<Field>(this.fields.more(offsetof<Field>()));
+    field.value = value;
+    field.valueLen = valueLen;
+    call(field, quote(name), name);
   }
 
   /** The object as it is now, valid until the record is done. */
   text(): Text {
-    if (!this.edited) return new Text(this.source, this.len);
+    if (!this.edited) return textOf(this.source, this.len);
     const n = this.count;
     let room: usize = 2 + this.len;
     for (let i = 0; i < n; i++) room += 4 + this.at(i).nameLen + this.at(i).valueLen;
@@ -196,7 +245,7 @@ export class Json {
       at = copy(at, from, field.value + field.valueLen - from);
     }
     store<u8>(at++, 0x7d);
-    return new Text(start, <u32>(at - start));
+    return textOf(start, <u32>(at - start));
   }
 
   private get count(): i32 {
@@ -210,44 +259,55 @@ export class Json {
   }
 }
 
-function isNamed(field: Field, name: string): bool {
-  if (!field.value) return false;
-  if (!field.escaped) return same(field.name, field.nameLen, name);
-  const text = unescape(field.name, field.nameLen);
-  return same(text.ptr, text.len, name);
+// @ts-ignore: decorator
+@inline
+function isNamed(field: Field, key: usize, len: u32): bool {
+  if (field.escaped) return isNamedEscaped(field, key, len);
+  return field.nameLen == len && field.value != 0 && equal(field.name, key, len);
 }
 
-function call(field: Field, name: string): void {
-  const quoted = quote(name);
-  field.name = quoted.ptr + 1;
-  field.nameLen = quoted.len - 2;
+function isNamedEscaped(field: Field, key: usize, len: u32): bool {
+  if (!field.value) return false;
+  const text = unescape(field.name, field.nameLen);
+  return text.len == len && equal(text.ptr, key, len);
+}
+
+/** Gives a field a name, which was quoted just now. */
+function call(field: Field, quoted: usize, name: string): void {
+  field.name = quoted + 1;
+  field.nameLen = quotedLen - 2;
   field.escaped = field.nameLen != <u32>String.UTF8.byteLength(name);
   field.touched = true;
 }
 
-/** A string as JSON. */
-export function quote(text: string): Text {
-  const plain = Text.of(text);
-  const start = scratch(2 + <usize>plain.len * 6);
+/** The length of what was quoted last. */
+let quotedLen: u32 = 0;
+
+/** A string as JSON, valid until the record is done. */
+function quote(text: string): usize {
+  const plain = encode(text);
+  const len = encodedLen;
+  const start = scratch(2 + <usize>len * 6);
   let at = start;
   store<u8>(at++, 0x22);
-  for (let i: u32 = 0; i < plain.len; i++) {
-    const c = <u32>load<u8>(plain.ptr + i);
-    if (c == 0x22 || c == 0x5c) {
+  for (let i: u32 = 0; i < len; i++) {
+    const c = <u32>load<u8>(plain + i);
+    if (c >= 0x20 && c != 0x22 && c != 0x5c) {
+      store<u8>(at++, c);
+    } else if (c >= 0x20) {
       store<u16>(at, (c << 8) | 0x5c);
       at += 2;
-    } else if (c < 0x20) {
+    } else {
       store<u32>(at, 0x3030755c); // \u00
       store<u8>(at, 0x30 + (c >> 4), 4);
       const low = c & 15;
       store<u8>(at, low < 10 ? 0x30 + low : 0x57 + low, 5);
       at += 6;
-    } else {
-      store<u8>(at++, c);
     }
   }
   store<u8>(at++, 0x22);
-  return new Text(start, <u32>(at - start));
+  quotedLen = <u32>(at - start);
+  return start;
 }
 
 /** What stands between quotes as text; half a surrogate pair becomes U+FFFD. */
@@ -255,7 +315,7 @@ function unescape(from: usize, len: u32): Text {
   const end = from + len;
   let plain = from;
   while (plain < end && load<u8>(plain) != 0x5c) plain++;
-  if (plain == end) return new Text(from, len);
+  if (plain == end) return textOf(from, len);
   const start = scratch(len);
   let to = copy(start, from, plain - from);
   let at = plain;
@@ -279,7 +339,7 @@ function unescape(from: usize, len: u32): Text {
     }
     store<u8>(to++, c);
   }
-  return new Text(start, <u32>(to - start));
+  return textOf(start, <u32>(to - start));
 }
 
 function meaning(c: i32): i32 {

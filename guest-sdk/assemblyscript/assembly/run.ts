@@ -1,15 +1,14 @@
 // A batch: records are read from the host's frame, answers written to ours.
 
 import { reason } from './host';
-import { Json } from './json';
+import { Json, resetRaws } from './json';
 import { Buffer, resetScratch } from './memory';
-import { Output, Record, take } from './record';
-import { Text } from './text';
+import { Output, Record, resetOutputs, take } from './record';
+import { resetTexts, Text } from './text';
 
 const input = new Buffer();
 const frame = new Buffer();
 const record = new Record();
-const skipped = new Text();
 const cursor: usize = memory.data(4, 4);
 
 let start: usize = 0;
@@ -75,9 +74,11 @@ export function wstream_init(ptr: usize, len: u32): i32 {
   let good = true;
   if (call) {
     const config = new Json();
-    good = config.parse(new Text(ptr, len)) ? call(config) : refuse(1, 'the configuration is not an object');
+    good = config.parse(new Text(ptr, len))
+      ? call(config)
+      : refuse(1, 'the configuration is not an object');
   }
-  resetScratch();
+  forget();
   return good ? 0 : -1;
 }
 
@@ -100,14 +101,33 @@ export function wstream_process(ptr: usize, len: u32): u64 {
     failed = false;
     record.offset = load<i64>(at);
     record.timestamp = load<i64>(at, 8);
-    at = take(take(at + 16, record.key), record.value);
+    at += 16;
+    record.body = at;
+    at = take(take(at, record.key), record.value);
     record.headerCount = load<u32>(at);
     at += 4;
     record.headers.ptr = at;
-    for (let n = record.headerCount; n > 0; n--) at = take(take(at, skipped), skipped);
+    for (let n = record.headerCount; n > 0; n--) at = pass(pass(at));
     record.headers.len = <u32>(at - record.headers.ptr);
     call(record);
-    resetScratch();
+    forget();
   }
-  return (<u64>frame.ptr << 32) | frame.len;
+  return ((<u64>frame.ptr) << 32) | frame.len;
+}
+
+/** Takes back what was valid until the record is done. */
+// @ts-ignore: decorator
+@inline
+function forget(): void {
+  resetScratch();
+  resetTexts();
+  resetRaws();
+  resetOutputs();
+}
+
+/** Passes a length and its bytes. */
+// @ts-ignore: decorator
+@inline
+function pass(at: usize): usize {
+  return at + 4 + max<i32>(load<i32>(at), 0);
 }

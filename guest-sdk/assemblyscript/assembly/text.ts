@@ -1,7 +1,7 @@
 // Bytes of a record: keys, values, headers. They stand in memory as UTF-8 and are not strings
 // until somebody asks for one.
 
-import { scratch } from './memory';
+import { equal, scratch } from './memory';
 
 /** A pointer and a length; a `ptr` of 0 is null, which differs from empty. */
 export class Text {
@@ -12,10 +12,8 @@ export class Text {
 
   /** A string as bytes, valid until the record is done. */
   static of(text: string): Text {
-    const bytes = String.UTF8.byteLength(text);
-    const ptr = scratch(max<usize>(bytes, 1));
-    String.UTF8.encodeUnsafe(changetype<usize>(text), text.length, ptr);
-    return new Text(ptr, bytes);
+    const ptr = encode(text);
+    return textOf(ptr, encodedLen);
   }
 
   get isNull(): bool {
@@ -32,19 +30,64 @@ export class Text {
   }
 }
 
+// Texts are taken from these, which each record has anew: the bytes they show do not live longer,
+// and to allocate and to collect an object takes longer than to find a field.
+const TEXTS_KEPT = 16;
+const kept = new StaticArray<Text>(TEXTS_KEPT);
+for (let i = 0; i < TEXTS_KEPT; i++) kept[i] = new Text();
+let taken = 0;
+
+/** A text that is valid until the record is done. */
+export function textOf(ptr: usize, len: u32): Text {
+  if (taken == TEXTS_KEPT) return new Text(ptr, len);
+  const text = unchecked(kept[taken++]);
+  text.ptr = ptr;
+  text.len = len;
+  return text;
+}
+
+// @ts-ignore: decorator
+@inline
+export function resetTexts(): void {
+  taken = 0;
+}
+
+/** The length of what was encoded last. */
+export let encodedLen: u32 = 0;
+
+/** The UTF-8 bytes of a string, valid until the record is done. */
+export function encode(text: string): usize {
+  const units = <usize>text.length;
+  let from = changetype<usize>(text);
+  const ptr = scratch(max<usize>(units, 1));
+  let to = ptr;
+  const end = ptr + units;
+  for (; end - to >= 4; to += 4, from += 8) {
+    const four = v128.load64_zero(from);
+    if (i64x2.extract_lane(four, 0) & 0xff80ff80ff80ff80) return encodeAny(text);
+    store<u32>(to, i32x4.extract_lane(i8x16.narrow_i16x8_u(four, four), 0));
+  }
+  for (; to < end; to++, from += 2) {
+    const unit = load<u16>(from);
+    if (unit >= 0x80) return encodeAny(text);
+    store<u8>(to, unit);
+  }
+  encodedLen = <u32>units;
+  return ptr;
+}
+
+function encodeAny(text: string): usize {
+  encodedLen = <u32>String.UTF8.byteLength(text);
+  const ptr = scratch(encodedLen);
+  String.UTF8.encodeUnsafe(changetype<usize>(text), text.length, ptr);
+  return ptr;
+}
+
 /** Whether UTF-8 bytes are those of a string. */
 export function same(ptr: usize, len: u32, text: string): bool {
-  const units = text.length;
-  if (len < <u32>units) return false;
-  const string = changetype<usize>(text);
-  for (let i = 0; i < units; i++) {
-    const unit = load<u16>(string + (<usize>i << 1));
-    if (unit >= 0x80) {
-      // Beyond ASCII: by way of a copy.
-      const other = Text.of(text);
-      return other.len == len && memory.compare(ptr, other.ptr, len) == 0;
-    }
-    if (load<u8>(ptr + i) != unit) return false;
-  }
-  return len == <u32>units;
+  // A unit of UTF-16 takes one to three bytes.
+  const units = <u32>text.length;
+  if (len < units || len > units * 3) return false;
+  const other = encode(text);
+  return len == encodedLen && equal(ptr, other, len);
 }

@@ -72,13 +72,28 @@ pub struct DashboardSinkConfig {
     pub dashboard: String,
 }
 
-/// Another topic of this node; the partition follows from the key, as in Kafka.
+/// Another topic of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TopicSinkConfig {
     /// Name of the topic; it must be declared or exist.
     #[schemars(with = "String")]
     pub topic: TopicName,
+    /// Where a record goes for which the transform chose no partition. Default `key`.
+    #[serde(default)]
+    pub partition_by: PartitionBy,
+}
+
+/// What a record's partition follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionBy {
+    /// Its key, as in Kafka; a null key keeps the input's partition, modulo the count.
+    #[default]
+    Key,
+    /// The input's partition, modulo the count, whatever the key: as a Redpanda broker places what
+    /// a transform makes.
+    Input,
 }
 
 /// Files of JSON lines, named `TOPIC-PARTITION-FIRST-LAST.jsonl` after the offsets they hold.

@@ -342,6 +342,7 @@ async fn topic_sinks_conform() {
     };
     let config = SinkConfig::Topic(TopicSinkConfig {
         topic: topic.clone(),
+        partition_by: PartitionBy::default(),
     });
     let target = SinkTarget::new("t", config);
     let subject = Subject {

@@ -45,8 +45,8 @@ use wstream_search::Search;
 use crate::metrics::{Metrics, SinkMetrics};
 
 pub use config::{
-    DashboardSinkConfig, FileFormat, FileSinkConfig, SearchSinkConfig, SinkConfig, StdoutFormat,
-    StdoutSinkConfig, TopicSinkConfig,
+    DashboardSinkConfig, FileFormat, FileSinkConfig, PartitionBy, SearchSinkConfig, SinkConfig,
+    StdoutFormat, StdoutSinkConfig, TopicSinkConfig,
 };
 pub use pattern::{IndexPattern, PatternError};
 

@@ -1,7 +1,8 @@
 //! Another topic of the node: a batch is durable once the log has acknowledged its records.
 //!
 //! The partition is the one the transform chose, else it follows from the key as in Kafka; a null
-//! key goes to the partition it came from, modulo the count. After a crash the records since the
+//! key, and any with `partition_by = "input"`, goes to the partition it came from, modulo the
+//! count. After a crash the records since the
 //! last committed position are appended again: at least once.
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use crate::metrics::SinkMetrics;
 
 use super::progress::Progress;
 use super::{
-    Durable, Origin, Refusal, Sink, SinkBatch, SinkDeps, SinkError, SinkRecord, Start,
+    Durable, Origin, PartitionBy, Refusal, Sink, SinkBatch, SinkDeps, SinkError, SinkRecord, Start,
     TopicSinkConfig, count,
 };
 
@@ -37,6 +38,7 @@ const HEADER_OVERHEAD_BYTES: usize = 10;
 struct TopicSink {
     log: Log,
     topic: TopicName,
+    partition_by: PartitionBy,
     from: PartitionId,
     prepared: Option<(SinkBatch, BTreeMap<PartitionId, Outgoing>)>,
     pending: mpsc::Sender<Pending>,
@@ -70,6 +72,7 @@ pub(super) fn open(
     Ok(Box::new(TopicSink {
         log: deps.log.clone(),
         topic: config.topic.clone(),
+        partition_by: config.partition_by,
         from: origin.partition.partition,
         prepared: None,
         pending,
@@ -159,7 +162,8 @@ impl TopicSink {
                 Err(refuse("partition", message))
             }
             None => {
-                let key = record.record.key.as_deref();
+                let by_key = self.partition_by == PartitionBy::Key;
+                let key = record.record.key.as_deref().filter(|_| by_key);
                 Ok(wstream_kafka::partition_for(key, partitions, self.from))
             }
         }

@@ -40,6 +40,7 @@ pub struct Record {
 impl Record {
     /// Bytes of key, value and headers together: what limits count.
     #[must_use]
+    #[inline]
     pub fn payload_bytes(&self) -> usize {
         let headers: usize = self
             .headers

@@ -123,8 +123,10 @@ pub(crate) fn text(bytes: &[u8], bytes_max: usize) -> String {
 }
 
 /// `slice` of `frame` without a copy.
+#[inline]
 pub(crate) fn share(frame: &Bytes, slice: &[u8]) -> Bytes {
-    frame.slice_ref(slice)
+    let from = slice.as_ptr() as usize - frame.as_ptr() as usize;
+    frame.slice(from..from + slice.len())
 }
 
 #[cfg(test)]

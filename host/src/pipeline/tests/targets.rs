@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::sinks::conformance::file_config;
-use crate::sinks::{SearchSinkConfig, SinkConfig, TopicSinkConfig};
+use crate::sinks::{PartitionBy, SearchSinkConfig, SinkConfig, TopicSinkConfig};
 
 use super::*;
 
@@ -95,6 +95,20 @@ async fn a_file_is_finished_at_its_age() {
 
 #[tokio::test]
 async fn a_topic_sink_partitions_by_key_and_by_choice() {
+    // murmur2("foobar") is 0xd0e4_3c7e: positive part modulo 8 is 6.
+    let by_key = [(1, "null"), (1, "!2"), (6, "keyed"), (7, "!2")];
+    check_places(PartitionBy::Key, &by_key).await;
+}
+
+#[tokio::test]
+async fn a_topic_sink_keeps_the_partition_of_the_input_where_that_is_wanted() {
+    let by_input = [(1, "keyed"), (1, "null"), (1, "!2"), (7, "!2")];
+    check_places(PartitionBy::Input, &by_input).await;
+}
+
+/// Where records with a key, without one, and with a partition of the transform's choice end up:
+/// from partition 1 of 2 in a topic of 8.
+async fn check_places(partition_by: PartitionBy, expected: &[(i32, &str)]) {
     let node = Node::new(2).await;
     node.log
         .create_topic(&topic("out"), TopicConfig::partitions(8))
@@ -102,6 +116,7 @@ async fn a_topic_sink_partitions_by_key_and_by_choice() {
         .unwrap();
     let sink = SinkConfig::Topic(TopicSinkConfig {
         topic: topic("out"),
+        partition_by,
     });
     let sinks = BTreeMap::from([("m".to_owned(), sink)]);
     let mut config = config(1);
@@ -132,9 +147,8 @@ async fn a_topic_sink_partitions_by_key_and_by_choice() {
             found.push((partition, value(&stored.record)));
         }
     }
-    // murmur2("foobar") is 0xd0e4_3c7e: positive part modulo 8 is 6.
-    let expected = [(1, "null"), (1, "!2"), (6, "keyed"), (7, "!2")];
-    assert_eq!(found, expected.map(|(p, v)| (p, v.to_owned())));
+    let found: Vec<_> = found.iter().map(|(p, v)| (*p, v.as_str())).collect();
+    assert_eq!(found, expected);
 }
 
 async fn documents(node: &Node, target: &str) -> Vec<(String, u64)> {

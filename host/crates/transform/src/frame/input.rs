@@ -42,14 +42,11 @@ fn write_all(
     put(out, &partition.0.to_le_bytes())?;
     put(out, &u32::try_from(records.len()).ok()?.to_le_bytes())?;
     for StoredRecord { offset, record } in records {
-        put(out, &offset.0.to_le_bytes())?;
-        put(out, &record.timestamp.0.to_le_bytes())?;
+        put_fixed(out, offset.0.to_le_bytes())?;
+        put_fixed(out, record.timestamp.0.to_le_bytes())?;
         put_nullable(out, record.key.as_ref())?;
         put_nullable(out, record.value.as_ref())?;
-        put(
-            out,
-            &u32::try_from(record.headers.len()).ok()?.to_le_bytes(),
-        )?;
+        put_fixed(out, u32::try_from(record.headers.len()).ok()?.to_le_bytes())?;
         for header in &record.headers {
             put(out, &u32::try_from(header.name.len()).ok()?.to_le_bytes())?;
             put(out, &header.name)?;
@@ -59,16 +56,27 @@ fn write_all(
     Some(())
 }
 
+#[inline]
 fn put_nullable(out: &mut &mut [u8], bytes: Option<&Bytes>) -> Option<()> {
     match bytes {
-        None => put(out, &(-1i32).to_le_bytes()),
+        None => put_fixed(out, (-1i32).to_le_bytes()),
         Some(bytes) => {
-            put(out, &i32::try_from(bytes.len()).ok()?.to_le_bytes())?;
+            put_fixed(out, i32::try_from(bytes.len()).ok()?.to_le_bytes())?;
             put(out, bytes)
         }
     }
 }
 
+/// A field whose length the compiler knows.
+#[inline]
+fn put_fixed<const N: usize>(out: &mut &mut [u8], bytes: [u8; N]) -> Option<()> {
+    let (head, tail) = std::mem::take(out).split_first_chunk_mut()?;
+    *head = bytes;
+    *out = tail;
+    Some(())
+}
+
+#[inline]
 fn put(out: &mut &mut [u8], bytes: &[u8]) -> Option<()> {
     let (head, tail) = std::mem::take(out).split_at_mut_checked(bytes.len())?;
     head.copy_from_slice(bytes);

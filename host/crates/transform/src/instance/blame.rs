@@ -431,10 +431,14 @@ impl Current {
 
 fn take_output(frame: &Bytes, at: usize, output: OutputEntry<'_>, input: &StoredRecord) -> Output {
     let own = |bytes: &[u8]| share(frame, bytes);
-    let headers = output.headers.map(|(name, value)| Header {
+    let header = |(name, value): (_, Option<_>)| Header {
         name: own(name),
         value: value.map(own),
-    });
+    };
+    let headers = match output.headers.count_left() {
+        0 => Vec::new(),
+        _ => output.headers.map(header).collect(),
+    };
     Output {
         index: number(at),
         output: output.output,
@@ -443,7 +447,7 @@ fn take_output(frame: &Bytes, at: usize, output: OutputEntry<'_>, input: &Stored
             timestamp: output.timestamp.unwrap_or(input.record.timestamp),
             key: output.key.map(own),
             value: output.value.map(own),
-            headers: headers.collect(),
+            headers,
         },
     }
 }

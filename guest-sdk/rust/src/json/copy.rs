@@ -4,6 +4,9 @@
 //! shorter than that. Copies of fixed length, two that overlap where the length lies between, are
 //! a few instructions.
 
+/// Stretches above this are better left to the host.
+const INLINE_MAX: usize = 1024;
+
 /// Appends bytes.
 #[inline]
 pub(super) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -14,8 +17,7 @@ pub(super) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
         8..16 => overlapping::<8>(out, bytes),
         16..32 => overlapping::<16>(out, bytes),
         32..64 => overlapping::<32>(out, bytes),
-        64..128 => overlapping::<64>(out, bytes),
-        128..256 => overlapping::<128>(out, bytes),
+        64..INLINE_MAX => chunks(out, bytes),
         _ => out.extend_from_slice(bytes),
     }
 }
@@ -31,13 +33,27 @@ fn overlapping<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
+/// Appends at least 64 bytes, the last 64 over what is there of them already.
+#[inline(never)]
+fn chunks(out: &mut Vec<u8>, bytes: &[u8]) {
+    let end = out.len() + bytes.len();
+    let (chunks, rest) = bytes.as_chunks::<64>();
+    for chunk in chunks {
+        out.extend_from_slice(chunk);
+    }
+    if let (false, Some(last)) = (rest.is_empty(), bytes.last_chunk::<64>()) {
+        out.truncate(end - 64);
+        out.extend_from_slice(last);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_length_is_appended_whole() {
-        let text: Vec<u8> = (0..=255).chain(0..100).collect();
+        let text: Vec<u8> = (0..=255).cycle().take(1100).collect();
         for len in 0..text.len() {
             let mut out = b"ab".to_vec();
             append(&mut out, &text[..len]);

@@ -1,7 +1,7 @@
 //! Replaces strings anywhere in a JSON text; keys are left alone.
 
 use super::error::Error;
-use super::scan::{self, Holds};
+use super::scan::{self, Text};
 use super::text;
 
 /// Appends `json` to `out`, each string value, at any depth, replaced by what `replace` makes of
@@ -22,7 +22,8 @@ pub fn map_strings(
         .and_then(|b| b.iter().position(|&b| b == b'"'))
     {
         let start = at + quote;
-        let (end, _) = scan::string(json, start + 1, &mut Holds::default())?;
+        let mut text = Text::new(json);
+        let end = text.string(start + 1).ok_or_else(|| text.error())?.get();
         at = end;
         if json.get(scan::space(json, end)) == Some(&b':') {
             continue;

@@ -1,21 +1,22 @@
 //! Where the members of an object are, and the edits made to them.
 //!
-//! A name's tag decides nearly every comparison without a look at the text. Buffers are kept for
-//! the next object of the thread.
+//! A name's first bytes are kept beside the members: a look for a name goes over those alone. Buffers
+//! are kept for the next object of the thread.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ops::Range;
 
 use super::error::Error;
-use super::name::{Names, Tag, same};
-use super::scan::{self, Holds};
+use super::name::{NO_TAG, Name, Tag, same, tag_at};
+use super::scan::{self, Text};
 use super::text;
 
-/// Buffers kept for the next object of this thread; more objects at once allocate their own.
+/// Buffers kept for the next objects of this thread; more objects at once allocate their own.
 const BUFFERS_KEPT_MAX: usize = 8;
 
 thread_local! {
-    static BUFFERS: RefCell<Vec<Option<Box<Members>>>> = const { RefCell::new(Vec::new()) };
+    /// The buffers for the next object, which hold those for the one after.
+    static BUFFERS: Cell<Option<Box<Members>>> = const { Cell::new(None) };
 }
 
 /// Members whose buffers go back to the thread when it is dropped. Boxed: moving the buffers about
@@ -26,8 +27,9 @@ pub(super) struct Kept(Option<Box<Members>>);
 impl Kept {
     #[inline]
     pub(super) fn take() -> Self {
-        let kept = BUFFERS.with_borrow_mut(Vec::pop).flatten();
-        Self(Some(kept.unwrap_or_default()))
+        let mut kept = BUFFERS.take().unwrap_or_default();
+        BUFFERS.set(kept.next.take());
+        Self(Some(kept))
     }
 }
 
@@ -50,12 +52,18 @@ impl std::ops::DerefMut for Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         self.clear();
-        let members = self.0.take();
+        let Some(mut members) = self.0.take() else {
+            return;
+        };
         // While the thread ends what it kept may be gone already; then this goes too.
         let _kept = BUFFERS.try_with(|buffers| {
-            let mut buffers = buffers.borrow_mut();
-            if buffers.len() < BUFFERS_KEPT_MAX {
-                buffers.push(members);
+            let next = buffers.take();
+            members.kept = next.as_ref().map_or(0, |next| next.kept) + 1;
+            if members.kept <= BUFFERS_KEPT_MAX {
+                members.next = next;
+                buffers.set(Some(members));
+            } else {
+                buffers.set(next);
             }
         });
     }
@@ -65,12 +73,20 @@ impl Drop for Kept {
 #[derive(Debug, Default)]
 pub(super) struct Members {
     list: Vec<Member>,
-    names: Names,
+    /// Of their names as they are now.
+    tags: Vec<Tag>,
+    /// Whether names have escapes, so that their bytes are not what they mean.
+    escaped: bool,
     /// Nothing was done to the members before and behind these.
     edited: Range<usize>,
     edits: Vec<Edit>,
     /// Keys and values that were set, as JSON.
     pub(super) written: Vec<u8>,
+    /// The name written last.
+    literal: Span,
+    /// Buffers that are kept behind these, and how many there are with them.
+    next: Option<Box<Self>>,
+    kept: usize,
 }
 
 /// A stretch of bytes; texts above 4 GiB are refused.
@@ -85,8 +101,6 @@ pub(super) struct Member {
     /// In the text; empty for a member that was added.
     pub(super) key: Span,
     pub(super) value: Span,
-    /// Of the name as it is now.
-    tag: Tag,
     state: State,
 }
 
@@ -124,6 +138,11 @@ impl Span {
     }
 
     #[inline]
+    pub(super) const fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    #[inline]
     pub(super) fn of(self, bytes: &[u8]) -> &[u8] {
         let range = self.start as usize..self.end as usize;
         bytes.get(range).unwrap_or_default()
@@ -133,7 +152,8 @@ impl Span {
 impl Members {
     fn clear(&mut self) {
         self.list.clear();
-        self.names = Names::default();
+        self.tags.clear();
+        self.escaped = false;
         self.edited = 0..0;
         self.edits.clear();
         self.written.clear();
@@ -149,36 +169,18 @@ impl Members {
         if bytes.get(open) != Some(&b'{') {
             return wrong(open, "an opening brace is missing");
         }
-        let mut holds = Holds::default();
-        let mut names = Names::default();
-        let inside = scan::space(bytes, open + 1);
-        let (mut place, mut more) = if bytes.get(inside) == Some(&b'}') {
-            (inside + 1, false)
-        } else {
-            (scan::key(bytes, inside)?, true)
-        };
-        while more {
-            let key = place;
-            let (key_end, escaped) = scan::string(bytes, key, &mut holds)?;
-            let value = scan::colon(bytes, key_end)?;
-            let value_end = scan::value(bytes, value, 1, &mut holds)?;
-            let tag = if escaped {
-                Tag::ESCAPED
-            } else {
-                Tag::at(bytes, key, key_end - 1 - key)
-            };
-            names.add(tag);
-            self.list.push(Member {
-                key: Span::new(key - 1, key_end),
-                value: Span::new(value.0, value_end),
-                tag,
+        let mut text = Text::new(bytes);
+        let (list, tags) = (&mut self.list, &mut self.tags);
+        let end = text.object(open + 1, 1, |place| {
+            tags.push(tag_at(bytes, place.key));
+            list.push(Member {
+                key: Span::new(place.key - 1, place.key_end),
+                value: Span::new(place.value, place.value_end),
                 state: State::AS_WRITTEN,
             });
-            (place, more) = scan::next_key(bytes, value_end)?;
-        }
-        self.names = names;
-        scan::finish(bytes, place, holds)?;
-        let close = place - 1;
+        });
+        self.escaped = text.escaped_names;
+        let close = text.finish(end)? - 1;
         Ok(Braces { open, close })
     }
 
@@ -209,78 +211,35 @@ impl Members {
         }
     }
 
-    /// The first member of that name.
+    /// The first member from a place on that may have that name.
     #[inline]
-    pub(super) fn first(&self, source: &[u8], name: &str) -> Option<usize> {
-        let tag = Tag::of(name.as_bytes());
-        if !self.names.may_have(tag) {
-            return None;
+    pub(super) fn candidate(&self, name: &Name<'_>, from: usize) -> Option<usize> {
+        if self.escaped {
+            return (from < self.list.len()).then_some(from);
         }
-        self.list.iter().position(|m| self.is(source, m, name, tag))
+        name.find(&self.tags, from)
     }
 
-    /// The next member of that name behind one that was found.
+    /// Whether a member is there and has that name.
     #[inline]
-    pub(super) fn another(&self, source: &[u8], name: &str, found: usize) -> Option<usize> {
-        let tag = Tag::of(name.as_bytes());
-        if !self.names.may_have_two(tag) {
-            return None;
+    pub(super) fn is_named(&self, source: &[u8], at: usize, name: &str) -> bool {
+        match self.list.get(at) {
+            Some(member) if member.state == State::AS_WRITTEN && !self.escaped => {
+                same(text::inner(member.key.of(source)), name.as_bytes())
+            }
+            Some(member) => self.means(source, member, name),
+            None => false,
         }
-        let behind = self.list.get(found + 1..)?;
-        let next = behind.iter().position(|m| self.is(source, m, name, tag));
-        next.map(|n| found + 1 + n)
     }
 
-    /// The last member of that name, whose value counts.
-    #[inline]
-    pub(super) fn last(&self, source: &[u8], name: &str) -> Option<&Member> {
-        let tag = Tag::of(name.as_bytes());
-        if !self.names.may_have(tag) {
-            return None;
-        }
-        self.list.iter().rfind(|m| self.is(source, m, name, tag))
-    }
-
-    /// The last member that had that name in the text.
-    pub(super) fn last_in_text(&self, source: &[u8], name: &str) -> Option<&Member> {
-        if self.edited.is_empty() {
-            return self.last(source, name);
-        }
-        let mut members = self.list.iter().filter(|m| m.key != Span::default());
-        members.rfind(|m| text::means(m.key.of(source), name))
-    }
-
-    /// Whether a member is there and has that name, whose tag this is.
-    #[inline(always)]
-    fn is(&self, source: &[u8], member: &Member, name: &str, tag: Tag) -> bool {
-        if member.tag == tag && member.state == State::AS_WRITTEN {
-            return tag.is_whole() || same(text::inner(member.key.of(source)), name.as_bytes());
-        }
-        member.tag.fits(tag) && self.has_name(source, member, name)
-    }
-
+    /// As `is_named`, of a member that was edited or whose name may have escapes.
     #[inline(never)]
-    fn has_name(&self, source: &[u8], member: &Member, name: &str) -> bool {
-        let Some(edit) = self.edit_of(member) else {
-            return false;
-        };
-        let literal = match edit.key {
-            Some(key) => key.of(&self.written),
-            None => member.key.of(source),
-        };
-        match member.tag {
-            Tag::ESCAPED => text::means(literal, name),
-            tag => tag.is_whole() || same(text::inner(literal), name.as_bytes()),
-        }
-    }
-
-    /// The tag of a name that was written as a literal.
-    fn tag_of(name: &str, literal: Span) -> Tag {
-        if (literal.end - literal.start) as usize == name.len() + 2 {
-            Tag::of(name.as_bytes())
-        } else {
-            Tag::ESCAPED
-        }
+    fn means(&self, source: &[u8], member: &Member, name: &str) -> bool {
+        let edit = self.edit_of(member);
+        edit.is_some_and(|edit| match edit.key {
+            Some(key) => text::means(key.of(&self.written), name),
+            None => text::means(member.key.of(source), name),
+        })
     }
 
     pub(super) fn remove(&mut self, at: usize) {
@@ -288,42 +247,51 @@ impl Members {
         if let Some(member) = self.list.get_mut(at) {
             member.state = State::REMOVED;
         }
+        if let Some(tag) = self.tags.get_mut(at) {
+            *tag = NO_TAG;
+        }
     }
 
-    /// Gives a member another key, a stretch of what was written.
-    pub(super) fn set_key(&mut self, at: usize, key: Span, name: &str) {
-        let tag = Self::tag_of(name, key);
-        self.names.add(tag);
-        if let Some(member) = self.list.get_mut(at) {
-            member.tag = tag;
+    /// Gives a member the name that was written last.
+    #[inline]
+    pub(super) fn set_key(&mut self, at: usize, name: &Name<'_>) {
+        if let Some(tag) = self.tags.get_mut(at) {
+            *tag = name.tag();
         }
+        let key = self.literal;
         if let Some(edit) = self.edit(at) {
             edit.key = Some(key);
         }
     }
 
-    /// Gives a member another value, a stretch of what was written.
-    pub(super) fn set_value(&mut self, at: usize, value: Span) {
+    /// Gives a member the value that was written last, behind a name.
+    #[inline]
+    pub(super) fn set_value(&mut self, at: usize) {
+        let value = self.value_written();
         if let Some(edit) = self.edit(at) {
             edit.value = Some(value);
         }
     }
 
-    /// Adds a member whose key and value were written.
-    pub(super) fn add(&mut self, key: Span, value: Span, name: &str) {
+    /// Adds a member of the name and the value that were written last.
+    #[inline]
+    pub(super) fn add(&mut self, name: &Name<'_>) {
         self.note_edit(self.list.len());
-        let tag = Self::tag_of(name, key);
-        self.names.add(tag);
+        self.tags.push(name.tag());
         self.list.push(Member {
             key: Span::default(),
             value: Span::default(),
-            tag,
             state: State(self.edits.len() as u32),
         });
         self.edits.push(Edit {
-            key: Some(key),
-            value: Some(value),
+            key: Some(self.literal),
+            value: Some(self.value_written()),
         });
+    }
+
+    /// What is behind the name written last and its colon.
+    fn value_written(&self) -> Span {
+        Span::new(self.literal.end as usize + 1, self.written.len())
     }
 
     /// The edit of a member, a new one if it has none.
@@ -338,9 +306,12 @@ impl Members {
         self.edits.last_mut()
     }
 
-    pub(super) fn write_literal(&mut self, text: &str) -> Span {
+    /// Writes a name.
+    #[inline]
+    pub(super) fn write_name(&mut self, name: &str) {
         let start = self.written.len();
-        text::encode(text, &mut self.written);
-        Span::new(start, self.written.len())
+        text::encode(name, &mut self.written);
+        self.literal = Span::new(start, self.written.len());
+        self.escaped |= self.literal.len() != name.len() + 2;
     }
 }

@@ -1,95 +1,82 @@
 //! Compares names without a loop over bytes, which in a guest pays for the time limit at each turn.
 
-/// Bytes of a name that its tag holds.
-const HELD: usize = 3;
+use super::chunk::{TAGS, same_tags};
 
-/// Longer names count as so long.
-const LENGTH_MAX: usize = 254;
+/// A name's first four bytes, its closing quote among them if it is shorter: what is behind the
+/// quote differs, so that a look for a name masks it.
+pub(super) type Tag = u32;
 
-/// A name's first three bytes and its length: the whole name if it is not longer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tag(u32);
+/// The tag of no name.
+pub(super) const NO_TAG: Tag = 0;
 
-impl Tag {
-    /// The tag of a name with escapes, which has to be read to be compared. No name has it: 0xff
-    /// is not in UTF-8.
-    pub(super) const ESCAPED: Self = Self(u32::MAX);
+/// The tag of the name that begins at `at` in a text.
+#[inline(always)]
+pub(super) fn tag_at(text: &[u8], at: usize) -> Tag {
+    let name = text.get(at..).and_then(|name| name.first_chunk());
+    // Behind a name there are at least a quote, a colon, a value and a brace.
+    name.copied().map_or(NO_TAG, u32::from_le_bytes)
+}
 
-    #[inline(always)]
-    pub(super) fn of(name: &[u8]) -> Self {
-        let held = match name.first_chunk::<4>() {
-            Some(first) => u32::from_le_bytes(*first),
-            None => short(name) as u32,
+/// A name to look for, and what its tags have in common. Where the compiler knows the name it
+/// knows these.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Name<'n> {
+    pub(super) text: &'n str,
+    tag: Tag,
+    mask: Tag,
+}
+
+impl<'n> Name<'n> {
+    #[inline]
+    pub(super) fn new(text: &'n str) -> Self {
+        let bytes = text.as_bytes();
+        let (tag, mask) = match bytes.first_chunk() {
+            Some(first) => (u32::from_le_bytes(*first), u32::MAX),
+            None => (
+                short(bytes) as u32 | u32::from(b'"') << (8 * bytes.len()),
+                u32::MAX >> (24 - 8 * bytes.len()),
+            ),
         };
-        Self::new(held, name.len())
+        Self { text, tag, mask }
     }
 
-    /// The tag of a name within a text.
-    #[inline(always)]
-    pub(super) fn at(text: &[u8], at: usize, len: usize) -> Self {
-        match text.get(at..).and_then(|name| name.first_chunk::<4>()) {
-            Some(first) => {
-                let behind = 8 * (HELD - len.min(HELD)) as u32;
-                let held = u32::from_le_bytes(*first) << 8 << behind >> behind >> 8;
-                Self::new(held, len)
+    /// The tag of this name where it is not in a text.
+    pub(super) const fn tag(&self) -> Tag {
+        self.tag
+    }
+
+    /// The first of the tags from a place on that fits.
+    #[inline]
+    pub(super) fn find(&self, tags: &[Tag], from: usize) -> Option<usize> {
+        let found = self.place(tags, from);
+        (found < tags.len()).then_some(found)
+    }
+
+    /// As `find`, with a place behind the tags for none: one word, as `scan` says.
+    #[inline(never)]
+    fn place(&self, tags: &[Tag], mut from: usize) -> usize {
+        loop {
+            let left = tags.get(from..).unwrap_or_default();
+            let (found, first) = if let Some(chunk) = left.first_chunk() {
+                (same_tags(chunk, self.tag, self.mask), from)
+            } else if let Some(last) = tags.last_chunk() {
+                let before = TAGS - left.len();
+                let found = same_tags(last, self.tag, self.mask) >> before << before;
+                (found, tags.len() - TAGS)
+            } else {
+                let same = |tag| tag & self.mask == self.tag;
+                let left = left.iter().enumerate();
+                let found = left.fold(0, |found, (n, tag)| found | u32::from(same(*tag)) << n);
+                (found, from)
+            };
+            if found != 0 {
+                return first + found.trailing_zeros() as usize;
             }
-            None => Self::of(text.get(at..at + len).unwrap_or_default()),
+            if left.len() < TAGS {
+                return usize::MAX;
+            }
+            from += TAGS;
         }
-    }
-
-    #[inline(always)]
-    const fn new(held: u32, len: usize) -> Self {
-        let len = if len > LENGTH_MAX { LENGTH_MAX } else { len };
-        Self(held & 0x00ff_ffff | (len as u32) << 24)
-    }
-
-    /// Its bit in a set of 64.
-    #[inline(always)]
-    const fn bit(self) -> u64 {
-        1 << (self.0.wrapping_mul(0x9e37_79b1) >> 26)
-    }
-
-    /// Whether a name with this tag may be the one that has `other`.
-    #[inline(always)]
-    pub(super) fn fits(self, other: Self) -> bool {
-        (self == other) | (self == Self::ESCAPED)
-    }
-
-    /// Whether it holds the whole name.
-    #[inline(always)]
-    pub(super) const fn is_whole(self) -> bool {
-        (self.0 >> 24) as usize <= HELD
-    }
-}
-
-/// Which tags there are, and which may be there twice: a bit for each, that others may share.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Names {
-    once: u64,
-    twice: u64,
-}
-
-impl Names {
-    #[inline(always)]
-    pub(super) fn add(&mut self, tag: Tag) {
-        if tag == Tag::ESCAPED {
-            // It may be any name.
-            self.once = u64::MAX;
-            self.twice = u64::MAX;
-        } else {
-            self.twice |= self.once & tag.bit();
-            self.once |= tag.bit();
-        }
-    }
-
-    #[inline(always)]
-    pub(super) const fn may_have(&self, tag: Tag) -> bool {
-        self.once & tag.bit() != 0
-    }
-
-    #[inline(always)]
-    pub(super) const fn may_have_two(&self, tag: Tag) -> bool {
-        self.twice & tag.bit() != 0
     }
 }
 
@@ -128,6 +115,38 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_tag_fits_its_name_whatever_is_behind_it() {
+        let names = ["", "a", "b", "ab", "abc", "abd", "abcd", "abcde", "abce"];
+        for text in names {
+            let name = Name::new(text);
+            for other in names {
+                for behind in ["\":1}", "\": null}", "\"\n\n\n"] {
+                    let key = format!("{other}{behind}");
+                    let shared = text.len() > 3 && text.get(..4) == other.get(..4);
+                    let found = name.find(&[tag_at(key.as_bytes(), 0)], 0);
+                    assert_eq!(found.is_some(), text == other || shared, "{text} {key}");
+                }
+            }
+            assert_eq!(name.find(&[NO_TAG, name.tag()], 0), Some(1), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tag_is_found_anywhere() {
+        let name = Name::new("name");
+        for len in 0..20 {
+            for at in 0..len {
+                let mut tags = vec![Name::new("other").tag(); len];
+                tags[at] = name.tag();
+                for from in 0..len {
+                    let wanted = (from <= at).then_some(at);
+                    assert_eq!(name.find(&tags, from), wanted, "{len} {at} {from}");
+                }
+            }
+        }
+    }
+
     const TEXT: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
 
     #[test]
@@ -137,16 +156,11 @@ mod tests {
             // A copy elsewhere in memory, so that addresses cannot decide.
             let copy = name.to_vec();
             assert!(same(name, &copy));
-            assert_eq!(Tag::of(name), Tag::at(TEXT, 0, len), "{len}");
-            assert_eq!(Tag::of(&copy), Tag::at(&copy, 0, len), "{len}");
-            assert_ne!(Tag::of(name), Tag::of(&TEXT[..len + 1]), "{len}");
-            assert_eq!(Tag::of(name).is_whole(), len <= HELD);
             assert!(!same(name, &TEXT[..len + 1]));
             for at in 0..len {
                 let mut other = name.to_vec();
                 other[at] = b'!';
                 assert!(!same(name, &other), "{len} {at}");
-                assert_eq!(Tag::of(name) == Tag::of(&other), at >= HELD, "{len} {at}");
             }
         }
     }

@@ -5,7 +5,9 @@ use std::fmt;
 use super::copy::append;
 use super::error::Error;
 use super::members::{Braces, Kept, Member, Span};
+use super::name::Name;
 use super::raw::Raw;
+use super::text;
 use super::write::WriteJson;
 
 /// A JSON object whose members are looked up and edited in place. Dropping it keeps its buffers
@@ -40,7 +42,16 @@ impl<'a> Object<'a> {
     #[must_use]
     #[inline]
     pub fn get(&self, name: &str) -> Option<Raw<'_>> {
-        let member = self.members.last(self.source, name)?;
+        self.value(&Name::new(name))
+    }
+
+    /// The last value of a name, which counts.
+    fn value(&self, name: &Name<'_>) -> Option<Raw<'_>> {
+        let mut at = self.next(name, 0)?;
+        while let Some(next) = self.next(name, at + 1) {
+            at = next;
+        }
+        let member = self.members.list().get(at)?;
         let edited = self.members.edit_of(member)?.value;
         Some(Raw::checked(match edited {
             Some(value) => value.of(&self.members.written),
@@ -48,19 +59,37 @@ impl<'a> Object<'a> {
         }))
     }
 
+    /// The first member of that name from a place on.
+    #[inline]
+    fn next(&self, name: &Name<'_>, mut from: usize) -> Option<usize> {
+        loop {
+            let at = self.members.candidate(name, from)?;
+            if self.is_named(at, name) {
+                return Some(at);
+            }
+            from = at + 1;
+        }
+    }
+
+    #[inline(never)]
+    fn is_named(&self, at: usize, name: &Name<'_>) -> bool {
+        self.members.is_named(self.source, at, name.text)
+    }
+
     /// The value a field had in the text, whatever was edited since. It may be held while the
     /// object is edited.
     #[must_use]
     #[inline]
     pub fn original(&self, name: &str) -> Option<Raw<'a>> {
-        let member = self.members.last_in_text(self.source, name)?;
-        Some(Raw::checked(member.value.of(self.source)))
+        let mut fields = self.original_fields();
+        let named = fields.rfind(|(key, _)| text::means(key.bytes(), name));
+        named.map(|(_, value)| value)
     }
 
     /// Whether there is such a field.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.members.first(self.source, name).is_some()
+        self.next(&Name::new(name), 0).is_some()
     }
 
     /// How many members there are, repeated names counted each time.
@@ -90,40 +119,61 @@ impl<'a> Object<'a> {
     }
 
     /// Removes a field; false if there is none.
+    #[inline]
     pub fn remove(&mut self, name: &str) -> bool {
-        let mut next = self.members.first(self.source, name);
-        let removed = next.is_some();
-        while let Some(at) = next {
+        self.remove_from(&Name::new(name), 0)
+    }
+
+    /// Removes the members of a name from a place on; false if there is none.
+    fn remove_from(&mut self, name: &Name<'_>, mut from: usize) -> bool {
+        let mut removed = false;
+        while let Some(at) = self.next(name, from) {
             self.members.remove(at);
-            next = self.members.another(self.source, name, at);
+            removed = true;
+            from = at + 1;
         }
         removed
     }
 
     /// Gives a field another name, in its place; a field that had that name is removed. False if
     /// there is no such field.
+    #[inline]
     pub fn rename(&mut self, from: &str, to: &str) -> bool {
-        let Some(first) = self.members.first(self.source, from) else {
+        let (old, new) = (Name::new(from), Name::new(to));
+        let Some(first) = self.make_room(&old, &new) else {
             return false;
         };
-        if from == to {
-            return true;
-        }
-        self.remove(to);
-        let key = self.members.write_literal(to);
-        let mut next = Some(first);
-        while let Some(at) = next {
-            self.members.set_key(at, key, to);
-            next = self.members.another(self.source, from, at);
+        if from != to {
+            self.members.write_name(to);
+            self.call(first, &old, &new);
         }
         true
     }
 
+    /// The first member of a name; members of another one that it is to have are removed.
+    fn make_room(&mut self, old: &Name<'_>, new: &Name<'_>) -> Option<usize> {
+        let first = self.next(old, 0)?;
+        if old.text != new.text {
+            self.remove_from(new, 0);
+        }
+        Some(first)
+    }
+
+    /// Gives the members of a name, the first of which is known, the name written last.
+    fn call(&mut self, mut at: usize, old: &Name<'_>, new: &Name<'_>) {
+        self.members.set_key(at, new);
+        while let Some(next) = self.next(old, at + 1) {
+            at = next;
+            self.members.set_key(at, new);
+        }
+    }
+
     /// Sets a field: in its place if there is one, else at the end.
+    #[inline]
     pub fn set(&mut self, name: &str, value: impl WriteJson) {
-        let key = self.write_key(name);
+        self.write_key(name);
         value.write_json(&mut self.members.written);
-        self.place(name, key);
+        self.place(&Name::new(name));
     }
 
     /// Sets a field to what serde makes of a value.
@@ -135,9 +185,9 @@ impl<'a> Object<'a> {
         name: &str,
         value: &T,
     ) -> Result<(), serde_json::Error> {
-        let key = self.write_key(name);
+        self.write_key(name);
         serde_json::to_writer(&mut self.members.written, value)?;
-        self.place(name, key);
+        self.place(&Name::new(name));
         Ok(())
     }
 
@@ -225,25 +275,21 @@ impl<'a> Object<'a> {
     }
 
     /// Writes a key and its colon; the value follows.
-    fn write_key(&mut self, name: &str) -> Span {
-        let key = self.members.write_literal(name);
+    #[inline]
+    fn write_key(&mut self, name: &str) {
+        self.members.write_name(name);
         self.members.written.push(b':');
-        key
     }
 
-    /// Gives a field the value written last, behind `key`: the first of its name keeps its place,
-    /// others go.
-    fn place(&mut self, name: &str, key: Span) {
-        let value = Span::new(key.end as usize + 1, self.members.written.len());
-        let Some(first) = self.members.first(self.source, name) else {
-            self.members.add(key, value, name);
-            return;
-        };
-        self.members.set_value(first, value);
-        let mut next = self.members.another(self.source, name, first);
-        while let Some(at) = next {
-            self.members.remove(at);
-            next = self.members.another(self.source, name, at);
+    /// Gives a field the value written last, behind its name: the first of its name keeps its
+    /// place, others go.
+    fn place(&mut self, name: &Name<'_>) {
+        match self.next(name, 0) {
+            None => self.members.add(name),
+            Some(first) => {
+                self.members.set_value(first);
+                self.remove_from(name, first + 1);
+            }
         }
     }
 }
@@ -274,14 +320,25 @@ pub struct Fields<'o, 'a> {
     members: std::slice::Iter<'o, Member>,
 }
 
+impl<'a> Fields<'_, 'a> {
+    fn field(&self, member: &Member) -> (Raw<'a>, Raw<'a>) {
+        let raw = |span: Span| Raw::checked(span.of(self.source));
+        (raw(member.key), raw(member.value))
+    }
+}
+
 impl<'a> Iterator for Fields<'_, 'a> {
     type Item = (Raw<'a>, Raw<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let member = self.members.next()?;
-        Some((
-            Raw::checked(member.key.of(self.source)),
-            Raw::checked(member.value.of(self.source)),
-        ))
+        Some(self.field(member))
+    }
+}
+
+impl DoubleEndedIterator for Fields<'_, '_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let member = self.members.next_back()?;
+        Some(self.field(member))
     }
 }

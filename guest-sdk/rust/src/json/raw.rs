@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::error::Error;
 use super::object::Object;
-use super::scan::{self, Holds};
+use super::scan::{self, Text};
 use super::text;
 
 /// The text of one value: valid JSON in UTF-8 without space around it.
@@ -166,9 +166,10 @@ impl<'a> Iterator for Elements<'a> {
 
     fn next(&mut self) -> Option<Raw<'a>> {
         // The array was checked: what is not a value here is its end.
-        let value = scan::begin(self.bytes, self.at).ok()?;
+        let mut text = Text::new(self.bytes);
+        let value = text.begin(self.at)?;
         let (start, _) = value;
-        let end = scan::value(self.bytes, value, 1, &mut Holds::default()).ok()?;
+        let end = text.value(value, 1)?.get();
         let behind = scan::space(self.bytes, end);
         self.at = behind + usize::from(self.bytes.get(behind) == Some(&b','));
         self.bytes.get(start..end).map(Raw::checked)

@@ -1,33 +1,386 @@
 //! Reads JSON text once and accepts exactly what the grammar allows: values up to 128 deep,
 //! strings with valid escapes and no control characters, numbers without superfluous zeros.
 //!
-//! It never indexes and never goes back. Strings say whether they hold anything but ASCII; only
-//! then is the text looked at again, for UTF-8. Places are passed and returned by value: kept
-//! behind a reference they would go through memory at every byte. What is common is inlined where
-//! it is used, what is rare is a call.
+//! It never indexes and never goes back. Where strings may end is found for 64 bytes at a time, so
+//! that the end of one does not wait for a look at memory. Strings say whether they hold anything but
+//! ASCII; only then is the text looked at again, for UTF-8.
+//!
+//! What is common is inlined where it is used, what is rare is a call. A call takes at most four
+//! words and returns one: in a module compiled by wasmtime the others go through memory, 32 bits
+//! written and 64 read, for which a processor waits.
 
-use super::chunk::{CHUNK, non_digits, stops, wide_stops};
+use std::num::NonZeroUsize;
+
+use super::chunk::{CHUNK, WINDOW, non_digits, wide_stops, window_stops};
 use super::error::Error;
 
 /// The deepest nesting; serde_json's bound too, so that both ways accept the same records.
-pub(super) const DEPTH_MAX: u32 = 128;
+const DEPTH_MAX: u32 = 128;
 
 /// What is wrong where something that must come is missing.
 const NO_VALUE: &str = "a value is missing";
 const NO_END: &str = "a comma or the end of the array or object is missing";
 
-#[cold]
-#[inline(never)]
-const fn error<T>(at: usize, what: &'static str) -> Result<T, Error> {
-    Err(Error { what, at })
+/// A place behind something.
+type End = Option<NonZeroUsize>;
+
+/// A text in work, and what is rare in it: only what meets that goes through here.
+#[derive(Debug)]
+pub(super) struct Text<'a> {
+    bytes: &'a [u8],
+    /// Where `stops` begins.
+    base: usize,
+    /// Of the bytes from there on those at which plain text in a string ends.
+    stops: u64,
+    /// Strings with bytes above 127, not checked yet.
+    wide: bool,
+    /// Strings with escapes.
+    escapes: bool,
+    /// Names with escapes.
+    pub(super) escaped_names: bool,
+    /// Why there is no place behind what was to be read.
+    wrong: Error,
 }
 
-/// What strings hold beside plain ASCII. Only strings that do go through it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Holds {
-    escapes: bool,
-    /// Bytes above 127, not checked yet.
-    wide: bool,
+/// A value's place and its first byte.
+pub(super) type Begin = (usize, u8);
+
+/// Where a member is: the text of its key, the place behind the key's quote, and its value.
+pub(super) struct Place {
+    pub(super) key: usize,
+    pub(super) key_end: usize,
+    pub(super) value: usize,
+    pub(super) value_end: usize,
+}
+
+impl<'a> Text<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            base: 0,
+            stops: 0,
+            wide: false,
+            escapes: false,
+            escaped_names: false,
+            wrong: Error {
+                what: NO_VALUE,
+                at: 0,
+            },
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wrong<T>(&mut self, at: usize, what: &'static str) -> Option<T> {
+        self.wrong = Error { what, at };
+        None
+    }
+
+    /// Why there is no place.
+    #[cold]
+    pub(super) fn error(&self) -> Error {
+        self.wrong
+    }
+
+    /// The value behind the colon at `at`.
+    #[inline(always)]
+    fn colon(&mut self, at: usize) -> Option<Begin> {
+        match two(self.bytes, at) {
+            Some(pair) if pair as u8 == b':' && pair >> 8 > u16::from(b' ') => {
+                Some((at + 1, (pair >> 8) as u8))
+            }
+            _ => self.colon_and_space(at),
+        }
+    }
+
+    #[inline(never)]
+    fn colon_and_space(&mut self, at: usize) -> Option<Begin> {
+        let at = space(self.bytes, at);
+        if self.bytes.get(at) != Some(&b':') {
+            return self.wrong(at, "a colon is missing");
+        }
+        self.begin(at + 1)
+    }
+
+    /// The value at `at` or behind white space there.
+    #[inline(always)]
+    pub(super) fn begin(&mut self, at: usize) -> Option<Begin> {
+        let at = space(self.bytes, at);
+        match self.bytes.get(at) {
+            Some(first) => Some((at, *first)),
+            None => self.wrong(at, NO_VALUE),
+        }
+    }
+
+    /// The text of the key at `at` or behind white space there.
+    #[inline(never)]
+    fn key(&mut self, at: usize) -> End {
+        let at = space(self.bytes, at);
+        if self.bytes.get(at) != Some(&b'"') {
+            return self.wrong(at, "a key is missing");
+        }
+        behind(at)
+    }
+
+    /// The place behind the object whose brace, the one before `at`, is `depth` deep; `each` is told
+    /// its members.
+    #[inline(always)]
+    pub(super) fn object(&mut self, at: usize, depth: u32, mut each: impl FnMut(Place)) -> End {
+        let inside = space(self.bytes, at);
+        if self.bytes.get(inside) == Some(&b'}') {
+            return behind(inside);
+        }
+        let mut at = self.key(inside)?.get();
+        loop {
+            let key_end = self.name(at)?.get();
+            let begin = self.colon(key_end)?;
+            let value_end = self.value(begin, depth)?.get();
+            each(Place {
+                key: at,
+                key_end,
+                value: begin.0,
+                value_end,
+            });
+            at = value_end + 2;
+            if two(self.bytes, value_end) != Some(u16::from_le_bytes(*b",\"")) {
+                let end = space(self.bytes, value_end);
+                match self.bytes.get(end) {
+                    Some(b'}') => return behind(end),
+                    Some(b',') => at = self.key(end + 1)?.get(),
+                    _ => return self.wrong(end, NO_END),
+                }
+            }
+        }
+    }
+
+    /// The place behind the array whose bracket, the one before `at`, is `depth` deep.
+    #[inline(always)]
+    fn array(&mut self, at: usize, depth: u32) -> End {
+        let mut at = space(self.bytes, at);
+        if self.bytes.get(at) == Some(&b']') {
+            return behind(at);
+        }
+        loop {
+            let begin = self.begin(at)?;
+            let end = self.value(begin, depth)?.get();
+            let end = space(self.bytes, end);
+            match self.bytes.get(end) {
+                Some(b',') => at = end + 1,
+                Some(b']') => return behind(end),
+                _ => return self.wrong(end, NO_END),
+            }
+        }
+    }
+
+    /// The place behind the value that begins there, with so many arrays and objects around it.
+    #[inline(always)]
+    pub(super) fn value(&mut self, (at, first): Begin, depth: u32) -> End {
+        if first == b'"' {
+            self.string(at + 1)
+        } else if first.is_ascii_digit() {
+            self.number(at)
+        } else if first | 0x20 == b'{' {
+            self.container((at, first), depth)
+        } else {
+            self.other_scalar(at)
+        }
+    }
+
+    #[inline(never)]
+    fn container(&mut self, (at, first): Begin, depth: u32) -> End {
+        if depth >= DEPTH_MAX {
+            return self.wrong(at, "nested more than 128 deep");
+        }
+        if first == b'{' {
+            self.object(at + 1, depth + 1, |_| {})
+        } else {
+            self.array(at + 1, depth + 1)
+        }
+    }
+
+    /// The place behind a number below zero, `true`, `false` or `null`.
+    #[inline(never)]
+    fn other_scalar(&mut self, at: usize) -> End {
+        if self.bytes.get(at) == Some(&b'-') {
+            return self.any_number(at);
+        }
+        match self.bytes.get(at..).and_then(|b| b.first_chunk::<4>()) {
+            Some(b"true" | b"null") => behind(at + 3),
+            Some(b"fals") if self.bytes.get(at + 4) == Some(&b'e') => behind(at + 4),
+            _ => self.wrong(at, NO_VALUE),
+        }
+    }
+
+    /// The place behind the string whose text begins at `at`.
+    #[inline(always)]
+    pub(super) fn string(&mut self, at: usize) -> End {
+        let end = self.next_stop(at);
+        match self.bytes.get(end) {
+            Some(b'"') => behind(end),
+            _ => self.odd_string(end),
+        }
+    }
+
+    /// As `string`, of a name.
+    #[inline(always)]
+    fn name(&mut self, at: usize) -> End {
+        let end = self.next_stop(at);
+        match self.bytes.get(end) {
+            Some(b'"') => behind(end),
+            _ => self.odd_name(end),
+        }
+    }
+
+    /// The first place at or behind `at` at which plain text ends, or the text's end.
+    #[inline(always)]
+    fn next_stop(&mut self, at: usize) -> usize {
+        let passed = at.wrapping_sub(self.base);
+        if passed < WINDOW {
+            let stops = self.stops >> passed;
+            if stops != 0 {
+                return at + stops.trailing_zeros() as usize;
+            }
+        }
+        self.look(at)
+    }
+
+    /// As `next_stop`, by a look at the bytes.
+    #[inline(never)]
+    fn look(&mut self, mut at: usize) -> usize {
+        loop {
+            let window = self.bytes.get(at..).and_then(|b| b.first_chunk());
+            let stops = match window {
+                Some(window) => window_stops(window),
+                None => last_stops(self.bytes, at),
+            };
+            if stops != 0 {
+                (self.base, self.stops) = (at, stops);
+                return at + stops.trailing_zeros() as usize;
+            }
+            at += WINDOW;
+        }
+    }
+
+    #[inline(never)]
+    fn odd_name(&mut self, at: usize) -> End {
+        let before = std::mem::take(&mut self.escapes);
+        let end = self.odd_string(at);
+        self.escaped_names |= self.escapes;
+        self.escapes |= before;
+        end
+    }
+
+    /// Any string, from anywhere in it.
+    #[inline(never)]
+    fn odd_string(&mut self, mut at: usize) -> End {
+        loop {
+            match self.bytes.get(at) {
+                Some(b'"') => return behind(at),
+                Some(b'\\') => {
+                    self.escapes = true;
+                    at = self.escape(at)?.get();
+                }
+                Some(128..) => {
+                    self.wide = true;
+                    at = run(self.bytes, at + 1, wide_stops);
+                    continue;
+                }
+                Some(b' '..) => {}
+                Some(_) => return self.wrong(at, "a control character in a string"),
+                None => return self.wrong(at, "a string does not end"),
+            }
+            at = self.next_stop(at);
+        }
+    }
+
+    fn escape(&mut self, at: usize) -> End {
+        match self.bytes.get(at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => behind(at + 1),
+            Some(b'u') => match self.bytes.get(at + 2..at + 6) {
+                Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => behind(at + 5),
+                _ => self.wrong(at, "an escape that needs four hexadecimal digits"),
+            },
+            _ => self.wrong(at, "an escape that JSON does not have"),
+        }
+    }
+
+    /// The place behind the number at `at`: nearly all fit a chunk, with a fraction, without exponent.
+    #[inline(always)]
+    fn number(&mut self, at: usize) -> End {
+        if let Some(chunk) = chunk_at(self.bytes, at) {
+            let others = non_digits(chunk);
+            let whole = others.trailing_zeros() as usize;
+            // A zero in front stands alone.
+            if chunk[0] != b'0' || whole == 1 {
+                match chunk.get(whole) {
+                    Some(b'.') => {
+                        let part = (others >> (whole + 1)).trailing_zeros() as usize;
+                        let end = whole + 1 + part;
+                        if part > 0 && chunk.get(end).is_some_and(|byte| byte | 0x20 != b'e') {
+                            return NonZeroUsize::new(at + end);
+                        }
+                    }
+                    Some(byte) if byte | 0x20 != b'e' => return NonZeroUsize::new(at + whole),
+                    _ => {}
+                }
+            }
+        }
+        self.any_number(at)
+    }
+
+    /// The place behind any number, step by step.
+    #[inline(never)]
+    fn any_number(&mut self, mut at: usize) -> End {
+        at += usize::from(self.bytes.get(at) == Some(&b'-'));
+        if self.bytes.get(at) == Some(&b'0') {
+            at += 1;
+        } else {
+            at = self.some_digits(at)?.get();
+        }
+        if self.bytes.get(at) == Some(&b'.') {
+            at = self.some_digits(at + 1)?.get();
+        }
+        if let Some(b'e' | b'E') = self.bytes.get(at) {
+            at += 1;
+            at += usize::from(matches!(self.bytes.get(at), Some(b'+' | b'-')));
+            at = self.some_digits(at)?.get();
+        }
+        NonZeroUsize::new(at)
+    }
+
+    /// The place behind digits, of which there must be one.
+    fn some_digits(&mut self, start: usize) -> End {
+        let end = run(self.bytes, start, non_digits);
+        if start == end {
+            return self.wrong(end, "a digit is missing");
+        }
+        NonZeroUsize::new(end)
+    }
+
+    /// The place behind the text's value; checks what is behind it, and the encoding.
+    #[inline(always)]
+    pub(super) fn finish(&self, end: End) -> Result<usize, Error> {
+        let Some(end) = end else {
+            return Err(self.error());
+        };
+        let at = space(self.bytes, end.get());
+        if at < self.bytes.len() {
+            let what = "something behind the end";
+            return Err(Error { what, at });
+        }
+        if self.wide {
+            check_utf8(self.bytes)?;
+        }
+        Ok(end.get())
+    }
+}
+
+/// Checks that a text is one JSON value with nothing but space around it.
+pub(super) fn check(bytes: &[u8]) -> Result<(), Error> {
+    let mut text = Text::new(bytes);
+    let begin = text.begin(0);
+    let end = begin.and_then(|begin| text.value(begin, 0));
+    text.finish(end).map(|_| ())
 }
 
 /// The place behind white space, of which there mostly is none.
@@ -47,223 +400,25 @@ fn more_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The two bytes at `at`.
+/// The two bytes at `at`, the first in the low half.
 #[inline(always)]
-fn two(bytes: &[u8], at: usize) -> Option<&[u8; 2]> {
-    bytes.get(at..)?.first_chunk()
+fn two(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .copied()
+        .map(u16::from_le_bytes)
 }
 
-/// A value's place and its first byte.
-pub(super) type Begin = (usize, u8);
-
-/// The value behind the colon at `at`.
+/// The place behind the byte at `at`.
 #[inline(always)]
-pub(super) fn colon(bytes: &[u8], at: usize) -> Result<Begin, Error> {
-    match two(bytes, at) {
-        Some([b':', first]) if *first > b' ' => Ok((at + 1, *first)),
-        _ => colon_and_space(bytes, at),
-    }
-}
-
-#[inline(never)]
-fn colon_and_space(bytes: &[u8], at: usize) -> Result<Begin, Error> {
-    let at = space(bytes, at);
-    if bytes.get(at) != Some(&b':') {
-        return error(at, "a colon is missing");
-    }
-    begin(bytes, at + 1)
-}
-
-/// The value at `at` or behind white space there.
-#[inline(always)]
-pub(super) fn begin(bytes: &[u8], at: usize) -> Result<Begin, Error> {
-    let at = space(bytes, at);
-    match bytes.get(at) {
-        Some(first) => Ok((at, *first)),
-        None => error(at, NO_VALUE),
-    }
-}
-
-/// The text of the key behind the comma, or behind the brace, before `at`.
-#[inline(always)]
-pub(super) fn key(bytes: &[u8], at: usize) -> Result<usize, Error> {
-    if bytes.get(at) == Some(&b'"') {
-        return Ok(at + 1);
-    }
-    spaced_key(bytes, at)
-}
-
-#[inline(never)]
-fn spaced_key(bytes: &[u8], at: usize) -> Result<usize, Error> {
-    let at = space(bytes, at);
-    if bytes.get(at) != Some(&b'"') {
-        return error(at, "a key is missing");
-    }
-    Ok(at + 1)
-}
-
-/// The text of the next key behind a member, or with false the place behind the object.
-#[inline(always)]
-pub(super) fn next_key(bytes: &[u8], at: usize) -> Result<(usize, bool), Error> {
-    if let Some([b',', b'"']) = two(bytes, at) {
-        return Ok((at + 2, true));
-    }
-    let at = space(bytes, at);
-    match bytes.get(at) {
-        Some(b'}') => Ok((at + 1, false)),
-        Some(b',') => Ok((key(bytes, at + 1)?, true)),
-        _ => error(at, NO_END),
-    }
-}
-
-/// The place behind the value that begins there, `outside` deep.
-#[inline(always)]
-pub(super) fn value(
-    bytes: &[u8],
-    (at, first): Begin,
-    outside: u32,
-    holds: &mut Holds,
-) -> Result<usize, Error> {
-    if first | 0x20 == b'{' {
-        container(bytes, at, outside, holds)
-    } else {
-        scalar(bytes, (at, first), holds)
-    }
-}
-
-/// The place behind the array or object at `at`.
-///
-/// A loop, not a recursion: a bit for each level says whether it is an object.
-#[inline(never)]
-fn container(bytes: &[u8], at: usize, outside: u32, holds: &mut Holds) -> Result<usize, Error> {
-    let mut depth = outside;
-    let mut objects = 0_u128;
-    let (mut at, mut first) = begin(bytes, at)?;
-    loop {
-        // A value begins here.
-        let mut end = if first | 0x20 == b'{' {
-            if depth >= DEPTH_MAX {
-                return error(at, "nested more than 128 deep");
-            }
-            let inner = space(bytes, at + 1);
-            // Closing brackets come two behind their opening ones in ASCII.
-            if bytes.get(inner) != Some(&(first + 2)) {
-                depth += 1;
-                objects = objects << 1 | u128::from(first == b'{');
-                (at, first) = if first == b'{' {
-                    member(bytes, key(bytes, inner)?, holds)?
-                } else {
-                    begin(bytes, inner)?
-                };
-                continue;
-            }
-            if depth == outside {
-                return Ok(inner + 1);
-            }
-            inner + 1
-        } else {
-            scalar(bytes, (at, first), holds)?
-        };
-        // And has ended here, perhaps with the containers it is the last of.
-        (at, first) = loop {
-            if objects & 1 == 1 {
-                let (place, more) = next_key(bytes, end)?;
-                if more {
-                    break member(bytes, place, holds)?;
-                }
-                end = place;
-            } else {
-                end = space(bytes, end);
-                match bytes.get(end) {
-                    Some(b',') => break begin(bytes, end + 1)?,
-                    Some(b']') => end += 1,
-                    _ => return error(end, NO_END),
-                }
-            }
-            depth -= 1;
-            objects >>= 1;
-            if depth == outside {
-                return Ok(end);
-            }
-        };
-    }
-}
-
-/// The value of the member whose key's text begins at `at`.
-#[inline(always)]
-fn member(bytes: &[u8], at: usize, holds: &mut Holds) -> Result<Begin, Error> {
-    let (end, _) = string(bytes, at, holds)?;
-    colon(bytes, end)
-}
-
-/// The place behind the string, number or word that begins there.
-#[inline(always)]
-fn scalar(bytes: &[u8], (at, first): Begin, holds: &mut Holds) -> Result<usize, Error> {
-    if first == b'"' {
-        string(bytes, at + 1, holds).map(|(end, _)| end)
-    } else if first.is_ascii_digit() {
-        number(bytes, at)
-    } else {
-        other_scalar(bytes, at)
-    }
-}
-
-/// The place behind a number below zero, `true`, `false` or `null`.
-#[inline(never)]
-fn other_scalar(bytes: &[u8], at: usize) -> Result<usize, Error> {
-    if bytes.get(at) == Some(&b'-') {
-        return any_number(bytes, at);
-    }
-    match bytes.get(at..).and_then(|b| b.first_chunk::<4>()) {
-        Some(b"true" | b"null") => Ok(at + 4),
-        Some(b"fals") if bytes.get(at + 4) == Some(&b'e') => Ok(at + 5),
-        _ => error(at, NO_VALUE),
-    }
-}
-
-/// The place behind the string whose text begins at `at`, and whether it has escapes.
-#[inline(always)]
-pub(super) fn string(bytes: &[u8], at: usize, holds: &mut Holds) -> Result<(usize, bool), Error> {
-    if let Some(chunk) = chunk_at(bytes, at) {
-        let place = stops(chunk).trailing_zeros() as usize;
-        if chunk.get(place) == Some(&b'"') {
-            return Ok((at + place + 1, false));
-        }
-    }
-    long_string(bytes, at, holds)
+const fn behind(at: usize) -> End {
+    NonZeroUsize::new(at + 1)
 }
 
 #[inline(always)]
 fn chunk_at(bytes: &[u8], at: usize) -> Option<&[u8; CHUNK]> {
     bytes.get(at..)?.first_chunk()
-}
-
-/// Any string, from anywhere in it.
-#[inline(never)]
-fn long_string(bytes: &[u8], mut at: usize, holds: &mut Holds) -> Result<(usize, bool), Error> {
-    let mut here = Holds::default();
-    loop {
-        at = if here.wide {
-            run(bytes, at, wide_stops)
-        } else {
-            run(bytes, at, stops)
-        };
-        match bytes.get(at) {
-            Some(b'"') => break,
-            Some(b'\\') => {
-                here.escapes = true;
-                at = escape(bytes, at)?;
-            }
-            Some(128..) => {
-                here.wide = true;
-                at += 1;
-            }
-            Some(_) => return error(at, "a control character in a string"),
-            None => return error(at, "a string does not end"),
-        }
-    }
-    holds.wide |= here.wide;
-    Ok((at + 1, here.escapes))
 }
 
 /// The first place at or behind `at` whose byte is in the mask of its chunk, or the text's end.
@@ -300,95 +455,32 @@ fn last_mask(bytes: &[u8], at: usize, mask: impl Fn(&[u8; CHUNK]) -> u32) -> u32
     found | 1 << left
 }
 
-fn escape(bytes: &[u8], at: usize) -> Result<usize, Error> {
-    match bytes.get(at + 1) {
-        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
-        Some(b'u') => match bytes.get(at + 2..at + 6) {
-            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => Ok(at + 6),
-            _ => error(at, "an escape that needs four hexadecimal digits"),
-        },
-        _ => error(at, "an escape that JSON does not have"),
-    }
-}
-
-/// The place behind the number at `at`: nearly all fit a chunk, with a fraction, without exponent.
-#[inline(always)]
-fn number(bytes: &[u8], at: usize) -> Result<usize, Error> {
-    if let Some(chunk) = chunk_at(bytes, at) {
-        let others = non_digits(chunk);
-        let whole = others.trailing_zeros() as usize;
-        // A zero in front stands alone.
-        if chunk[0] != b'0' || whole == 1 {
-            match chunk.get(whole) {
-                Some(b'.') => {
-                    let part = (others >> (whole + 1)).trailing_zeros() as usize;
-                    let end = whole + 1 + part;
-                    if part > 0 && chunk.get(end).is_some_and(|byte| byte | 0x20 != b'e') {
-                        return Ok(at + end);
-                    }
-                }
-                Some(byte) if byte | 0x20 != b'e' => return Ok(at + whole),
-                _ => {}
-            }
-        }
-    }
-    any_number(bytes, at)
-}
-
-/// The place behind any number, step by step.
+/// The stops of the last bytes, fewer than a window; the place behind the last is one.
 #[inline(never)]
-fn any_number(bytes: &[u8], mut at: usize) -> Result<usize, Error> {
-    at += usize::from(bytes.get(at) == Some(&b'-'));
-    if bytes.get(at) == Some(&b'0') {
-        at += 1;
-    } else {
-        at = some_digits(bytes, at)?;
-    }
-    if bytes.get(at) == Some(&b'.') {
-        at = some_digits(bytes, at + 1)?;
-    }
-    if let Some(b'e' | b'E') = bytes.get(at) {
-        at += 1;
-        at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
-        at = some_digits(bytes, at)?;
-    }
-    Ok(at)
-}
-
-/// The place behind digits, of which there must be one.
-fn some_digits(bytes: &[u8], start: usize) -> Result<usize, Error> {
-    let end = run(bytes, start, non_digits);
-    if start == end {
-        return error(end, "a digit is missing");
-    }
-    Ok(end)
-}
-
-/// Checks that a text is one JSON value with nothing but space around it.
-pub(super) fn check(bytes: &[u8]) -> Result<(), Error> {
-    let mut holds = Holds::default();
-    let end = value(bytes, begin(bytes, 0)?, 0, &mut holds)?;
-    finish(bytes, end, holds)
-}
-
-/// Checks what is behind the value, and the encoding.
-#[inline(always)]
-pub(super) fn finish(bytes: &[u8], end: usize, holds: Holds) -> Result<(), Error> {
-    let at = space(bytes, end);
-    if at < bytes.len() {
-        return error(at, "something behind the end");
-    }
-    if holds.wide {
-        check_utf8(bytes)
-    } else {
-        Ok(())
-    }
+fn last_stops(bytes: &[u8], at: usize) -> u64 {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let stops = match bytes.last_chunk() {
+        Some(last) => {
+            let before = (WINDOW - rest.len()) as u32;
+            window_stops(last).checked_shr(before).unwrap_or(0)
+        }
+        None => {
+            let mut padded = [0; WINDOW];
+            let bytes = padded.iter_mut().zip(rest);
+            bytes.for_each(|(to, from)| *to = *from);
+            window_stops(&padded)
+        }
+    };
+    stops | 1 << rest.len()
 }
 
 #[inline(never)]
 fn check_utf8(bytes: &[u8]) -> Result<(), Error> {
     match std::str::from_utf8(bytes) {
         Ok(_) => Ok(()),
-        Err(wrong) => error(wrong.valid_up_to(), "bytes that are not UTF-8"),
+        Err(wrong) => Err(Error {
+            what: "bytes that are not UTF-8",
+            at: wrong.valid_up_to(),
+        }),
     }
 }

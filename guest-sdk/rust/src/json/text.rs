@@ -66,15 +66,24 @@ fn hex(digits: &[u8]) -> Option<u32> {
 }
 
 /// Appends a text as a string literal; what needs no escape is copied as it is.
+///
+/// Inlined, so that of a text that the compiler knows a few stores are left.
+#[inline]
 pub(super) fn encode(text: &str, out: &mut Vec<u8>) {
-    out.reserve(text.len() + 2);
-    out.push(b'"');
     let bytes = text.as_bytes();
-    if !has_special(bytes) {
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
+    if has_special(bytes) {
+        escape(bytes, out);
+    } else {
         append(out, bytes);
-        out.push(b'"');
-        return;
     }
+    out.push(b'"');
+}
+
+#[cold]
+#[inline(never)]
+fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     let mut copied = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         if byte >= b' ' && byte != b'"' && byte != b'\\' {
@@ -96,7 +105,6 @@ pub(super) fn encode(text: &str, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(bytes.get(copied..).unwrap_or_default());
-    out.push(b'"');
 }
 
 /// Whether a literal, quotes included, means `name`. Escapes only make a literal longer.

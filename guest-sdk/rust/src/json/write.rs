@@ -10,24 +10,28 @@ pub trait WriteJson {
 }
 
 impl<T: WriteJson + ?Sized> WriteJson for &T {
+    #[inline]
     fn write_json(&self, out: &mut Vec<u8>) {
         (**self).write_json(out);
     }
 }
 
 impl WriteJson for str {
+    #[inline]
     fn write_json(&self, out: &mut Vec<u8>) {
         text::encode(self, out);
     }
 }
 
 impl WriteJson for String {
+    #[inline]
     fn write_json(&self, out: &mut Vec<u8>) {
         text::encode(self, out);
     }
 }
 
 impl WriteJson for std::borrow::Cow<'_, str> {
+    #[inline]
     fn write_json(&self, out: &mut Vec<u8>) {
         text::encode(self, out);
     }

@@ -10,12 +10,26 @@ mod words;
 
 use super::name::short;
 #[cfg(target_feature = "simd128")]
-pub(super) use vector::{non_digits, stops, wide_stops};
+pub(super) use vector::{non_digits, same_tags, stops, wide_stops};
 #[cfg(not(target_feature = "simd128"))]
-pub(super) use words::{non_digits, stops, wide_stops};
+pub(super) use words::{non_digits, same_tags, stops, wide_stops};
 
 /// Bytes looked at together.
 pub(super) const CHUNK: usize = 16;
+
+/// Bytes whose stops are one number.
+pub(super) const WINDOW: usize = 64;
+
+/// Tags of names looked at together.
+pub(super) const TAGS: usize = 8;
+
+/// `stops` of as many bytes as a number has bits.
+#[inline(always)]
+pub(super) fn window_stops(window: &[u8; WINDOW]) -> u64 {
+    let (chunks, _) = window.as_chunks();
+    let bits = |n| chunks.get(n).map_or(0, |chunk| u64::from(stops(chunk)));
+    bits(0) | bits(1) << 16 | (bits(2) | bits(3) << 16) << 32
+}
 
 #[inline(always)]
 fn halves(chunk: &[u8; CHUNK]) -> (u64, u64) {

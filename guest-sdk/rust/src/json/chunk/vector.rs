@@ -1,11 +1,11 @@
 //! Masks by wasm's SIMD instructions.
 
 use std::arch::wasm32::{
-    i8x16_add, i8x16_lt, i8x16_splat, u8x16_bitmask, u8x16_eq, u8x16_le, u8x16_splat, u64x2, v128,
-    v128_or,
+    i8x16_add, i8x16_lt, i8x16_splat, u8x16_bitmask, u8x16_eq, u8x16_le, u8x16_splat, u32x4,
+    u32x4_bitmask, u32x4_eq, u32x4_splat, u64x2, v128, v128_and, v128_or,
 };
 
-use super::{CHUNK, halves};
+use super::{CHUNK, TAGS, halves};
 
 /// Bytes that a run of plain ASCII text in a string ends at: quotes, backslashes, control
 /// characters, and bytes above 127.
@@ -31,6 +31,16 @@ pub(in super::super) fn non_digits(chunk: &[u8; CHUNK]) -> u32 {
     // Moved so that the digits are the ten largest signed numbers.
     let moved = i8x16_add(load(chunk), i8x16_splat(i8::MAX - b'9' as i8));
     mask(i8x16_lt(moved, i8x16_splat(i8::MAX - 9)))
+}
+
+/// The tags that are `tag` where `mask` has ones.
+#[inline(always)]
+pub(in super::super) fn same_tags(tags: &[u32; TAGS], tag: u32, mask: u32) -> u32 {
+    let [a, b, c, d, e, f, g, h] = *tags;
+    let same = |four| u32x4_eq(v128_and(four, u32x4_splat(mask)), u32x4_splat(tag));
+    let low = u32x4_bitmask(same(u32x4(a, b, c, d)));
+    let high = u32x4_bitmask(same(u32x4(e, f, g, h)));
+    u32::from(low) | u32::from(high) << 4
 }
 
 #[inline(always)]

@@ -1,6 +1,6 @@
 //! Masks by 64-bit words, where there is no SIMD.
 
-use super::{CHUNK, HIGH_BITS, LOW_BITS, halves, special};
+use super::{CHUNK, HIGH_BITS, LOW_BITS, TAGS, halves, special};
 
 /// As in `vector`.
 #[inline(always)]
@@ -22,6 +22,13 @@ pub(in super::super) fn non_digits(chunk: &[u8; CHUNK]) -> u32 {
         let values = word ^ (LOW_BITS * u64::from(b'0'));
         ((values & !HIGH_BITS) + LOW_BITS * 0x76) | values
     })
+}
+
+/// As in `vector`.
+#[inline(always)]
+pub(in super::super) fn same_tags(tags: &[u32; TAGS], tag: u32, mask: u32) -> u32 {
+    let bits = tags.iter().enumerate();
+    bits.fold(0, |bits, (n, t)| bits | u32::from(t & mask == tag) << n)
 }
 
 /// The mask of the bytes whose high bit `of` sets.

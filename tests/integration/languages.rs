@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::harness::{
-    NodeBuilder, Output, THROUGH_M, cache, project, skipped, until, write, wstream,
+    NodeBuilder, Output, THROUGH_M, cache, plain_component, project, skipped, until, write, wstream,
 };
 use super::hostile_rows::records;
 
@@ -273,26 +273,9 @@ fn python() {
 /// Made of the WIT world and plain tools, without an SDK: any language with such tools can.
 #[test]
 fn any_language_with_component_tools() {
-    let example = project().join("guest-sdk/wit/example");
-    let target = cache().join("component-example");
-    let mut cargo = Command::new("cargo");
-    cargo.args([
-        "build",
-        "--release",
-        "--locked",
-        "--quiet",
-        "--target",
-        "wasm32-wasip2",
-    ]);
-    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER"] {
-        cargo.env_remove(name);
-    }
-    let output = Output::of(cargo.current_dir(&example).env("CARGO_TARGET_DIR", &target));
-    if output.stderr.contains("target may not be installed") {
-        skipped("a component in Rust: rustup target add wasm32-wasip2");
+    let Some(module) = plain_component() else {
         return;
-    }
-    assert_eq!(output.code, 0, "{}", output.stderr);
-    let module = target.join("wasm32-wasip2/release/plain_component.wasm");
-    passes(&module, &example.join("cases.jsonl"));
+    };
+    let cases = project().join("guest-sdk/wit/example/cases.jsonl");
+    passes(&module, &cases);
 }

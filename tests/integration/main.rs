@@ -10,6 +10,7 @@
 
 mod harness;
 
+mod chains;
 mod cli;
 mod elastic;
 mod examples;

@@ -38,7 +38,7 @@ fn folders() -> &'static BTreeMap<String, PathBuf> {
 }
 
 /// A module; `None` where its language cannot be had, which was said.
-fn module(language: &str, name: &str) -> Option<PathBuf> {
+pub fn module(language: &str, name: &str) -> Option<PathBuf> {
     Some(folders().get(language)?.join(format!("{name}.wasm")))
 }
 

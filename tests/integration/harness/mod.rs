@@ -8,6 +8,6 @@ mod wait;
 
 pub use files::{project, shared, skipped, write};
 pub use http::request;
-pub use modules::{THROUGH_M, letter};
+pub use modules::{THROUGH_M, letter, plain_component};
 pub use node::{Node, NodeBuilder, Output, cache, wstream};
 pub use wait::until;

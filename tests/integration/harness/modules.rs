@@ -1,8 +1,10 @@
 //! Modules and a pipeline that several tests push to a node.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use super::files::write;
+use super::files::{project, skipped, write};
+use super::node::{Output, cache};
 
 /// A pipeline from the topic `in` through the registered module `m` to the topic `out`.
 pub const THROUGH_M: &str = r#"
@@ -51,4 +53,24 @@ pub fn letter(dir: &Path, letter: char, level: u8) -> PathBuf {
     );
     let module = wat::parse_str(text).unwrap();
     write(dir, &format!("{letter}.wasm"), module)
+}
+
+/// The component of `guest-sdk/wit/example`, which gives values back in upper case; `None`, said
+/// aloud, where it cannot be compiled.
+pub fn plain_component() -> Option<PathBuf> {
+    let target = cache().join("component-example");
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--locked", "--quiet"]);
+    cargo.args(["--target", "wasm32-wasip2"]);
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER"] {
+        cargo.env_remove(name);
+    }
+    cargo.current_dir(project().join("guest-sdk/wit/example"));
+    let output = Output::of(cargo.env("CARGO_TARGET_DIR", &target));
+    if output.stderr.contains("target may not be installed") {
+        skipped("a component in Rust: rustup target add wasm32-wasip2");
+        return None;
+    }
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    Some(target.join("wasm32-wasip2/release/plain_component.wasm"))
 }

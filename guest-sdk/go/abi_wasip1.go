@@ -10,7 +10,6 @@ var (
 	input   []byte
 	outputs Outputs
 	record  Record
-	cursor  uint32
 )
 
 //go:wasmimport wstream_v1 log
@@ -29,7 +28,7 @@ func hostNow() int64
 func abi() {}
 
 //go:wasmexport wstream_cursor
-func cursorAddress() unsafe.Pointer { return unsafe.Pointer(&cursor) }
+func cursorAddress() unsafe.Pointer { return unsafe.Pointer(&outputs.index) }
 
 //go:wasmexport wstream_alloc
 func alloc(n uint32) unsafe.Pointer {
@@ -59,12 +58,10 @@ func refuse(failure *Failure) int32 {
 
 //go:wasmexport wstream_process
 func process(ptr unsafe.Pointer, n uint32) uint64 {
-	outputs.process(unsafe.Slice((*byte)(ptr), n), &record, begin)
+	outputs.process(unsafe.Slice((*byte)(ptr), n), &record)
 	address := uintptr(unsafe.Pointer(unsafe.SliceData(outputs.frame)))
 	return uint64(address)<<32 | uint64(len(outputs.frame))
 }
-
-func begin(index uint32) { cursor = index }
 
 func metric(kind int32, name string, value float64) {
 	hostMetric(kind, unsafe.Pointer(unsafe.StringData(name)), uint32(len(name)), value)
@@ -77,3 +74,6 @@ func log(level int32, line string) {
 }
 
 func now() int64 { return hostNow() }
+
+// wordAt is the eight bytes at `at`. WebAssembly has no alignment to heed.
+func wordAt(p unsafe.Pointer, at int) uint64 { return *(*uint64)(unsafe.Add(p, at)) }

@@ -1,17 +1,20 @@
 package wstream
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // Outputs takes what becomes of the record in work.
 type Outputs struct {
 	frame []byte
+	// The record in work, which the host reads: it is stored before the transform is called.
 	index uint32
 	start int
 }
 
-// process works on one input frame, which the host wrote: its lengths are right. `begin` is told
-// each record's index before it is worked on.
-func (o *Outputs) process(frame []byte, record *Record, begin func(index uint32)) {
+// process works on one input frame, which the host wrote: its lengths are right.
+func (o *Outputs) process(frame []byte, record *Record) {
 	topic, at := int(frame[0])|int(frame[1])<<8, frame[2:]
 	record.Topic, at = unsafe.String(unsafe.SliceData(at), topic), at[topic:]
 	record.Partition = int32(u32(at))
@@ -19,10 +22,10 @@ func (o *Outputs) process(frame []byte, record *Record, begin func(index uint32)
 	at = at[8:]
 	o.frame = o.frame[:0]
 	for o.index = 0; o.index < count; o.index++ {
-		begin(o.index)
 		o.start = len(o.frame)
 		record.Offset, record.TimestampMS = int64(u64(at)), int64(u64(at[8:]))
-		record.Key, at = take(at[16:])
+		body := at[16:]
+		record.Key, at = take(body)
 		record.Value, at = take(at)
 		record.headerCount, at = u32(at), at[4:]
 		headers := at
@@ -31,26 +34,38 @@ func (o *Outputs) process(frame []byte, record *Record, begin func(index uint32)
 			_, at = take(at)
 		}
 		record.headers = headers[:len(headers)-len(at)]
-		if failure := failureOf(registered(record, o)); failure != nil {
-			o.fail(failure)
+		record.body = body[:len(body)-len(at)]
+		if err := registered(record, o); err != nil {
+			o.fail(failureOf(err))
 		}
 	}
 }
 
 // Send sends a record on.
 func (o *Outputs) Send(output Output) {
-	frame := o.head(0)
-	frame = append(frame, byte(output.Number), byte(output.Number>>8))
+	size := 31 + len(output.Key) + len(output.Value)
+	from, count := output.from, uint32(len(output.Headers))
+	if from != nil {
+		size += len(from.headers)
+		count += from.headerCount
+	}
+	frame := o.frame
+	if cap(frame)-len(frame) < size {
+		frame = slices.Grow(frame, size)
+	}
+	frame = append32(frame, o.index)
+	frame = append(frame, 0, byte(output.Number), byte(output.Number>>8))
 	frame = append32(frame, uint32(output.Partition))
 	frame = append64(frame, uint64(output.TimestampMS))
+	if from != nil && len(output.Headers) == 0 && from.holds(output.Key, output.Value) {
+		o.frame = append(frame, from.body...)
+		return
+	}
 	frame = appendBytes(frame, output.Key)
 	frame = appendBytes(frame, output.Value)
-	count := uint32(len(output.Headers))
-	if output.from != nil {
-		frame = append32(frame, count+output.from.headerCount)
-		frame = append(frame, output.from.headers...)
-	} else {
-		frame = append32(frame, count)
+	frame = append32(frame, count)
+	if from != nil {
+		frame = append(frame, from.headers...)
 	}
 	for _, header := range output.Headers {
 		frame = append32(frame, uint32(len(header.Name)))
@@ -60,13 +75,17 @@ func (o *Outputs) Send(output Output) {
 	o.frame = frame
 }
 
-func (o *Outputs) head(kind byte) []byte {
-	return append(append32(o.frame, o.index), kind)
+// holds says whether the body has this key and this value.
+func (r *Record) holds(key, value Bytes) bool {
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(r.body))) + 4
+	return uintptr(unsafe.Pointer(unsafe.SliceData(key))) == at &&
+		uintptr(unsafe.Pointer(unsafe.SliceData(value))) == at+uintptr(len(key))+4 &&
+		len(r.body) == 12+len(key)+len(value)+len(r.headers)
 }
 
 func (o *Outputs) fail(failure *Failure) {
-	o.frame = o.frame[:o.start]
-	frame := append(o.head(1), byte(failure.Code), byte(failure.Code>>8))
+	frame := append32(o.frame[:o.start], o.index)
+	frame = append(frame, 1, byte(failure.Code), byte(failure.Code>>8))
 	frame = append32(frame, uint32(len(failure.Message)))
 	o.frame = append(frame, failure.Message...)
 }

@@ -3,12 +3,10 @@ package wstream
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
-
-// depthMax is how deep a value may nest.
-const depthMax = 128
 
 // ErrNotObject says that a value is not exactly one JSON object.
 var ErrNotObject = errors.New("the value is not a JSON object")
@@ -21,90 +19,111 @@ type Raw []byte
 // touched is copied as it is, and numbers keep their text. Of fields with one name the last
 // counts; an edit changes all of them.
 type Object struct {
-	source []byte
-	fields []field
+	reader reader
 	edited bool
-	out    []byte
+	// The names and values that were given.
+	given []byte
+	out   []byte
 }
 
+// field is where a name, without its quotes, and a value stand: in the text, or in what was given.
+// It has no pointers, so that to write one takes no part in the collection of memory.
 type field struct {
-	// The name without quotes, with its escapes.
-	name []byte
-	// nil: removed.
-	value   Raw
-	escaped bool
-	// It does not stand in the source as it is; else that holds it from `from` to `to`.
-	touched  bool
-	from, to int
+	name, nameEnd   int
+	value, valueEnd int
+	state           fieldState
 }
+
+type fieldState uint8
+
+const (
+	// The name has escapes.
+	escaped fieldState = 1 << iota
+	removed
+	nameGiven
+	valueGiven
+)
 
 // Parse reads an object; what it had before is gone.
 func (o *Object) Parse(text []byte) error {
-	o.source, o.fields, o.edited = text, o.fields[:0], false
-	if !utf8.Valid(text) {
-		return ErrNotObject
-	}
+	o.given, o.edited = o.given[:0], false
+	r := &o.reader
+	r.text, r.fields, r.wide = text, r.fields[:0], false
 	at := space(text, 0)
-	if at == len(text) || text[at] != '{' {
+	if at >= len(text) || text[at] != '{' {
 		return ErrNotObject
 	}
 	at, more := first(text, at, '}')
-	for more {
-		if at >= len(text) || text[at] != '"' {
-			return ErrNotObject
-		}
-		f := field{from: at}
-		at, f.escaped = str(text, at)
-		if at < 0 {
-			return ErrNotObject
-		}
-		f.name = text[f.from+1 : at-1]
-		start := colon(text, at)
-		if start < 0 {
-			return ErrNotObject
-		}
-		if at = value(text, start, 1); at < 0 {
-			return ErrNotObject
-		}
-		f.value, f.to = Raw(text[start:at:at]), at
-		o.fields = append(o.fields, f)
-		if at, more = next(text, at, '}'); at < 0 {
-			return ErrNotObject
-		}
+	if more {
+		at = r.members(at, '}', 0, 1)
 	}
-	if space(text, at) != len(text) {
+	if at < 0 || space(text, at) != len(text) || r.wide && !utf8.Valid(text) {
 		return ErrNotObject
 	}
 	return nil
 }
 
-func (f *field) is(name string) bool {
-	if f.value == nil {
+// add is one more field, with what an earlier object left in it.
+func (r *reader) add() *field {
+	if n := len(r.fields); n < cap(r.fields) {
+		r.fields = r.fields[:n+1]
+	} else {
+		r.fields = append(r.fields, field{})
+	}
+	return &r.fields[len(r.fields)-1]
+}
+
+func (o *Object) nameOf(f *field) []byte {
+	if f.state&nameGiven != 0 {
+		return o.given[f.name:f.nameEnd]
+	}
+	return o.reader.text[f.name:f.nameEnd]
+}
+
+func (o *Object) valueOf(f *field) Raw {
+	if f.state&valueGiven != 0 {
+		return o.given[f.value:f.valueEnd:f.valueEnd]
+	}
+	return o.reader.text[f.value:f.valueEnd:f.valueEnd]
+}
+
+// last is the place of the last field of that name before `end`, -1 if there is none.
+func (o *Object) last(name string, end int) int {
+	fields := o.reader.fields[:end]
+	for i := end - 1; i >= 0; i-- {
+		f := &fields[i]
+		if (f.nameEnd-f.name == len(name) || f.state&escaped != 0) && o.isNamed(f, name) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (o *Object) isNamed(f *field, name string) bool {
+	switch {
+	case f.state&removed != 0:
 		return false
+	case f.state&escaped != 0:
+		return string(unescape(o.nameOf(f))) == name
 	}
-	if f.escaped {
-		return string(unescape(f.name)) == name
-	}
-	return string(f.name) == name
+	return same(o.nameOf(f), name)
 }
 
 // Get is the value of a field, nil if there is no such field.
 func (o *Object) Get(name string) Raw {
-	for i := len(o.fields) - 1; i >= 0; i-- {
-		if o.fields[i].is(name) {
-			return o.fields[i].value
-		}
+	at := o.last(name, len(o.reader.fields))
+	if at < 0 {
+		return nil
 	}
-	return nil
+	return o.valueOf(&o.reader.fields[at])
 }
 
 // Remove removes a field; false if there is none.
 func (o *Object) Remove(name string) bool {
 	found := false
-	for i := range o.fields {
-		if o.fields[i].is(name) {
-			o.fields[i].value, o.edited, found = nil, true, true
-		}
+	for at := o.last(name, len(o.reader.fields)); at >= 0; at = o.last(name, at) {
+		o.reader.fields[at].state |= removed
+		o.edited, found = true, true
 	}
 	return found
 }
@@ -112,81 +131,109 @@ func (o *Object) Remove(name string) bool {
 // Rename gives a field another name in its place; a field that had that name is removed. False if
 // there is no such field.
 func (o *Object) Rename(from, to string) bool {
-	first := 0
-	for first < len(o.fields) && !o.fields[first].is(from) {
-		first++
-	}
-	if first == len(o.fields) {
-		return false
-	}
-	if from == to {
-		return true
+	at := o.last(from, len(o.reader.fields))
+	if at < 0 || from == to {
+		return at >= 0
 	}
 	o.Remove(to)
-	for i := first; i < len(o.fields); i++ {
-		if o.fields[i].is(from) {
-			o.fields[i].call(to)
-		}
+	start := len(o.given)
+	o.given = append(appendQuoted(o.given, to), ':')
+	for o.edited = true; at >= 0; at = o.last(from, at) {
+		o.call(&o.reader.fields[at], to, start)
 	}
-	o.edited = true
 	return true
 }
 
-func (f *field) call(name string) {
-	quoted := Quote(name)
-	f.name = quoted[1 : len(quoted)-1]
-	f.escaped, f.touched = len(f.name) != len(name), true
+// call gives a field a name, which was given last, with its colon.
+func (o *Object) call(f *field, name string, start int) {
+	f.name, f.nameEnd = start+1, len(o.given)-2
+	f.state = f.state&^escaped | nameGiven
+	if f.nameEnd-f.name != len(name) {
+		f.state |= escaped
+	}
 }
 
-// SetRaw sets a field to a value that is JSON already, in its place or behind the last field.
+// SetRaw sets a field to a value that is JSON already, in its place or behind the last field. A nil
+// one removes it.
 func (o *Object) SetRaw(name string, raw Raw) {
-	o.edited = true
-	found := false
-	for i := range o.fields {
-		if f := &o.fields[i]; f.is(name) {
-			f.value, f.touched, found = raw, true, true
-		}
+	if raw == nil {
+		o.Remove(name)
+		return
 	}
-	if !found {
-		f := field{value: raw}
-		f.call(name)
-		o.fields = append(o.fields, f)
-	}
+	at, start := o.place(name)
+	o.given = append(o.given, raw...)
+	o.fill(name, at, start)
 }
 
 // Set sets a field to a text.
-func (o *Object) Set(name, text string) { o.SetRaw(name, Quote(text)) }
+func (o *Object) Set(name, text string) {
+	at, start := o.place(name)
+	o.given = appendQuoted(o.given, text)
+	o.fill(name, at, start)
+}
 
 // SetInt sets a field to a whole number.
 func (o *Object) SetInt(name string, number int64) {
-	o.SetRaw(name, strconv.AppendInt(nil, number, 10))
+	at, start := o.place(name)
+	o.given = strconv.AppendInt(o.given, number, 10)
+	o.fill(name, at, start)
+}
+
+// place is the last field of that name, a new one if there is none, and where its value begins that
+// is given next.
+func (o *Object) place(name string) (at, start int) {
+	o.edited = true
+	at, start = o.last(name, len(o.reader.fields)), len(o.given)
+	if at < 0 {
+		o.given = append(appendQuoted(o.given, name), ':')
+		f := o.reader.add()
+		f.state = 0
+		o.call(f, name, start)
+		at, start = len(o.reader.fields)-1, len(o.given)
+	}
+	return at, start
+}
+
+// fill sets the field at that place, and those of its name before it, to the value given last.
+func (o *Object) fill(name string, at, start int) {
+	for ; at >= 0; at = o.last(name, at) {
+		f := &o.reader.fields[at]
+		f.value, f.valueEnd = start, len(o.given)
+		f.state |= valueGiven
+	}
 }
 
 // Bytes is the object as it is now, valid until it is asked again or parses another.
 func (o *Object) Bytes() []byte {
 	if !o.edited {
-		return o.source
+		return o.reader.text
 	}
+	text, fields := o.reader.text, o.reader.fields
 	out := append(o.out[:0], '{')
-	for i := 0; i < len(o.fields); i++ {
-		f := &o.fields[i]
-		if f.value == nil {
+	for i := 0; i < len(fields); i++ {
+		f := &fields[i]
+		if f.state&removed != 0 {
 			continue
 		}
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		if f.touched {
-			out = append(append(append(out, '"'), f.name...), '"', ':')
-			out = append(out, f.value...)
-			continue
+		switch {
+		case f.state&(nameGiven|valueGiven) == 0:
+			// A run of fields that nobody touched is one copy.
+			for i+1 < len(fields) && fields[i+1].state&^escaped == 0 {
+				i++
+			}
+			out = append(out, text[f.name-1:fields[i].valueEnd]...)
+		case f.state&nameGiven == 0:
+			out = append(append(out, text[f.name-1:f.nameEnd+1]...), ':')
+			out = append(out, o.valueOf(f)...)
+		case f.state&valueGiven != 0 && f.value == f.nameEnd+2:
+			out = append(out, o.given[f.name-1:f.valueEnd]...)
+		default:
+			out = append(out, o.given[f.name-1:f.nameEnd+2]...)
+			out = append(out, o.valueOf(f)...)
 		}
-		// A run of fields that nobody touched is one copy.
-		from := f.from
-		for i+1 < len(o.fields) && o.fields[i+1].value != nil && !o.fields[i+1].touched {
-			i++
-		}
-		out = append(out, o.source[from:o.fields[i].to]...)
 	}
 	o.out = append(out, '}')
 	return o.out
@@ -198,7 +245,7 @@ func (r Raw) Is(text string) bool {
 		return false
 	}
 	inner := r[1 : len(r)-1]
-	return string(inner) == text || bytes.IndexByte(inner, '\\') >= 0 && string(unescape(inner)) == text
+	return same(inner, text) || bytes.IndexByte(inner, '\\') >= 0 && string(unescape(inner)) == text
 }
 
 // Text is the text of a string; false if the value is none.
@@ -236,9 +283,10 @@ func (r Raw) Elements(each func(Raw) bool) {
 	if !r.IsArray() {
 		return
 	}
+	in := reader{text: r}
 	at, more := first(r, 0, ']')
 	for more {
-		end := value(r, at, 1)
+		end := in.value(at)
 		if end < 0 || !each(r[at:end:end]) {
 			return
 		}
@@ -253,10 +301,25 @@ func (r Raw) Object() (*Object, error) {
 }
 
 // Quote is a text as a string of JSON.
-func Quote(text string) Raw {
+func Quote(text string) Raw { return appendQuoted(make([]byte, 0, len(text)+2), text) }
+
+func appendQuoted(out []byte, text string) []byte {
+	at := len(out) + 1
+	out = slices.Grow(out, len(text)+2)[:at+len(text)+1]
+	out[at-1] = '"'
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c < ' ' || c == '"' || c == '\\' {
+			return appendEscaped(out[:at+i], text[i:])
+		}
+		out[at+i] = c
+	}
+	out[at+len(text)] = '"'
+	return out
+}
+
+func appendEscaped(out []byte, text string) []byte {
 	const hex = "0123456789abcdef"
-	out := make([]byte, 0, len(text)+2)
-	out = append(out, '"')
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		switch {

@@ -57,7 +57,9 @@ type Record struct {
 
 	headers     []byte
 	headerCount uint32
-	object      Object
+	// All from the key's length on, which outputs have in the same form.
+	body   []byte
+	object Object
 }
 
 // Headers calls each with every header in order, until it answers false.

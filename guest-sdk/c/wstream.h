@@ -52,8 +52,55 @@ typedef struct {
 
 static inline ws_text ws_cstr(const char *text) { return (ws_text){text, (uint32_t)strlen(text)}; }
 
+/* Copies of unknown length are calls out of the module, which take as long as some hundred bytes:
+ * up to this length they are made here. */
+enum { WS_COPY_MAX = 256 };
+
+/* Copies bytes that do not overlap, and says where they end. */
+__attribute__((noinline)) static char *ws_copy(char *to, const char *from, size_t len) {
+    if (len > WS_COPY_MAX) {
+        memcpy(to, from, len);
+    } else if (len >= 64) {
+        for (size_t i = 0; i + 64 < len; i += 64) memcpy(to + i, from + i, 64);
+        memcpy(to + len - 64, from + len - 64, 64);
+    } else if (len >= 32) {
+        memcpy(to, from, 32);
+        memcpy(to + len - 32, from + len - 32, 32);
+    } else if (len >= 16) {
+        memcpy(to, from, 16);
+        memcpy(to + len - 16, from + len - 16, 16);
+    } else if (len >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + len - 8, from + len - 8, 8);
+    } else if (len >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + len - 4, from + len - 4, 4);
+    } else {
+        for (size_t i = 0; i < len; i++) to[i] = from[i];
+    }
+    return to + len;
+}
+
+/* Whether so many bytes are the same. */
+static inline bool ws_equal(const char *a, const char *b, size_t len) {
+    uint64_t x, y;
+    if (len >= 8) {
+        for (size_t i = 0; i + 8 < len; i += 8) {
+            memcpy(&x, a + i, 8);
+            memcpy(&y, b + i, 8);
+            if (x != y) return false;
+        }
+        memcpy(&x, a + len - 8, 8);
+        memcpy(&y, b + len - 8, 8);
+        return x == y;
+    }
+    for (size_t i = 0; i < len; i++)
+        if (a[i] != b[i]) return false;
+    return true;
+}
+
 static inline bool ws_same(ws_text a, ws_text b) {
-    return a.len == b.len && a.ptr && b.ptr && memcmp(a.ptr, b.ptr, a.len) == 0;
+    return a.len == b.len && a.ptr && b.ptr && ws_equal(a.ptr, b.ptr, a.len);
 }
 
 /* ---- records -------------------------------------------------------------------------------- */
@@ -168,8 +215,10 @@ typedef struct {
 typedef struct {
     ws_text source;
     ws_field *fields;
+    uint32_t *tags; /* the first four bytes of the names, to look for them */
     uint32_t count, room;
-    bool edited;
+    uint32_t grown;       /* what edits may add at most */
+    bool edited, escaped; /* a name has escapes */
 } ws_object;
 
 /* Reads an object; false if the text is not exactly one JSON object, or deeper than 128. */
@@ -239,10 +288,6 @@ static inline char *ws_more(ws_buffer *buffer, size_t bytes) {
     return at;
 }
 
-static inline void ws_append(ws_buffer *buffer, const void *bytes, size_t len) {
-    memcpy(ws_more(buffer, len), bytes, len);
-}
-
 /* Blocks for one record: the largest is kept for the next. */
 typedef struct ws_block {
     struct ws_block *next;
@@ -284,8 +329,7 @@ static ws_text ws_join(int count, ...) {
     char *all = ws_scratch(len), *at = all;
     for (int i = 0; i < count; i++) {
         ws_text part = __builtin_va_arg(again, ws_text);
-        if (part.len) memcpy(at, part.ptr, part.len);
-        at += part.len;
+        at = ws_copy(at, part.ptr, part.len);
     }
     __builtin_va_end(list);
     __builtin_va_end(again);
@@ -329,7 +373,7 @@ static inline char *ws_put(char *at, const void *value, size_t len) {
 static inline char *ws_put_text(char *at, ws_text text) {
     int32_t len = text.ptr ? (int32_t)text.len : -1;
     at = ws_put(at, &len, 4);
-    return text.len ? ws_put(at, text.ptr, text.len) : at;
+    return text.len ? ws_copy(at, text.ptr, text.len) : at;
 }
 
 static void ws_send(const ws_output *output) {
@@ -354,7 +398,7 @@ static void ws_send(const ws_output *output) {
     at = ws_put_text(at, output->value);
     at = ws_put(at, &headers, 4);
     if (output->headers_of && output->headers_of->headers.len)
-        at = ws_put(at, output->headers_of->headers.ptr, output->headers_of->headers.len);
+        at = ws_copy(at, output->headers_of->headers.ptr, output->headers_of->headers.len);
     for (uint32_t i = 0; i < output->header_count; i++) {
         ws_text name = output->headers[i].name;
         at = ws_put_text(at, name.ptr ? name : WS(""));
@@ -373,7 +417,7 @@ static void ws_fail(uint16_t code, ws_text message) {
     at = ws_put(at, &kind, 1);
     at = ws_put(at, &code, 2);
     at = ws_put(at, &message.len, 4);
-    if (message.len) ws_put(at, message.ptr, message.len);
+    ws_copy(at, message.ptr, message.len);
 }
 
 static int ws_refuse(uint16_t code, ws_text message) {
@@ -529,37 +573,45 @@ WS_EXPORT(wstream_process) uint64_t wstream_process(const char *at, uint32_t len
 
 enum { WS_DEPTH_MAX = 128 };
 
-/* Where a look at the text stands; `at` is NULL once it met what is no JSON. */
-typedef struct {
-    const char *at, *end;
-} ws_look;
+/* What passes a part of a text returns the place behind it, or NULL if it is no JSON. */
 
-static inline void ws_space(ws_look *look) {
-    while (look->at < look->end && (*look->at == ' ' || *look->at == '\n' || *look->at == '\r' ||
-                                    *look->at == '\t'))
-        look->at++;
+/* What is rare in strings: of the last odd one whether it has escapes, and whether any had bytes
+ * above 127, which are checked at the end. */
+static bool ws_met_escapes, ws_met_wide;
+
+static inline const char *ws_space(const char *at, const char *end) {
+    while (at < end && (uint8_t)*at <= ' ' && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t')) at++;
+    return at;
 }
 
 #ifdef __wasm_simd128__
 #include <wasm_simd128.h>
-/* Passes 16 bytes at a time what is neither a quote, a backslash nor a control character. */
-static inline const char *ws_plain(const char *at, const char *end) {
-    while (end - at >= 16) {
-        v128_t bytes = wasm_v128_load(at);
-        v128_t special = wasm_v128_or(
-            wasm_v128_or(wasm_i8x16_eq(bytes, wasm_i8x16_splat('"')),
-                         wasm_i8x16_eq(bytes, wasm_i8x16_splat('\\'))),
-            wasm_u8x16_lt(bytes, wasm_i8x16_splat(0x20)));
-        uint32_t mask = wasm_i8x16_bitmask(special);
-        if (mask) return at + __builtin_ctz(mask);
-        at += 16;
-    }
-    return at;
+/* A bit for each of 16 bytes at which plain text in a string ends: quotes, backslashes, control
+ * characters and bytes above 127, which as signed numbers are both below a space. */
+static inline uint32_t ws_stops(const char *at) {
+    v128_t bytes = wasm_v128_load(at);
+    v128_t special = wasm_v128_or(wasm_i8x16_eq(bytes, wasm_i8x16_splat('"')),
+                                  wasm_i8x16_eq(bytes, wasm_i8x16_splat('\\')));
+    return wasm_i8x16_bitmask(wasm_v128_or(special, wasm_i8x16_lt(bytes, wasm_i8x16_splat(' '))));
+}
+
+/* A bit for each of 16 bytes that is no digit. */
+static inline uint32_t ws_others(const char *at) {
+    v128_t values = wasm_i8x16_sub(wasm_v128_load(at), wasm_i8x16_splat('0'));
+    return wasm_i8x16_bitmask(wasm_u8x16_gt(values, wasm_i8x16_splat(9)));
 }
 #else
-static inline const char *ws_plain(const char *at, const char *end) {
-    (void)end;
-    return at;
+static inline uint32_t ws_stops(const char *at) {
+    uint32_t bits = 0;
+    for (int i = 0; i < 16; i++)
+        bits |= (uint32_t)(at[i] == '"' || at[i] == '\\' || (int8_t)at[i] < ' ') << i;
+    return bits;
+}
+
+static inline uint32_t ws_others(const char *at) {
+    uint32_t bits = 0;
+    for (int i = 0; i < 16; i++) bits |= (uint32_t)((uint8_t)(at[i] - '0') > 9) << i;
+    return bits;
 }
 #endif
 
@@ -578,27 +630,43 @@ static bool ws_hex4(const char *at, const char *end, uint32_t *unit) {
     return true;
 }
 
-/* Passes a string that begins at a quote; `inner` is what stands between the quotes. True if it has
- * escapes. */
-static inline bool ws_look_string(ws_look *look, ws_text *inner) {
-    const char *at = look->at + 1, *start = at;
-    bool escaped = false;
-    for (;; at++) {
-        at = ws_plain(at, look->end);
-        if (at >= look->end || (uint8_t)*at < 0x20) break;
-        if (*at == '"') {
-            *inner = (ws_text){start, (uint32_t)(at - start)};
-            look->at = at + 1;
-            return escaped;
+/* Any string, from anywhere in it. */
+__attribute__((noinline)) static const char *ws_odd_string(const char *at, const char *end) {
+    ws_met_escapes = false;
+    while (true) {
+        uint32_t stops = 0;
+        while (end - at >= 32 && !(stops = ws_stops(at) | ws_stops(at + 16) << 16)) at += 32;
+        if (!stops && end - at >= 16 && !(stops = ws_stops(at))) at += 16;
+        if (stops) at += __builtin_ctz(stops);
+        if (at >= end || (uint8_t)*at < 0x20) return NULL;
+        if (*at == '"') return at + 1;
+        if (*at == '\\') {
+            ws_met_escapes = true;
+            if (++at >= end) return NULL;
+            uint32_t unit;
+            if (*at == 'u' ? !ws_hex4(at + 1, end, &unit) : !memchr("\"\\/bfnrt", *at, 8)) return NULL;
+        } else if ((uint8_t)*at >= 0x80) {
+            ws_met_wide = true;
         }
-        if (*at != '\\') continue;
-        escaped = true;
-        if (++at >= look->end) break;
-        uint32_t unit;
-        if (*at == 'u' ? !ws_hex4(at + 1, look->end, &unit) : !memchr("\"\\/bfnrt", *at, 8)) break;
+        at++;
     }
-    look->at = NULL;
-    return escaped;
+}
+
+/* A string whose text begins here, and whether it has escapes. */
+static inline const char *ws_pass_string(const char *at, const char *end, bool *escaped) {
+    *escaped = false;
+    if (end - at >= 16) {
+        uint32_t stops = ws_stops(at);
+        if (stops) {
+            at += __builtin_ctz(stops);
+            if (*at == '"') return at + 1;
+        } else {
+            at += 16;
+        }
+    }
+    at = ws_odd_string(at, end);
+    *escaped = ws_met_escapes;
+    return at;
 }
 
 static inline const char *ws_digits(const char *at, const char *end) {
@@ -606,8 +674,7 @@ static inline const char *ws_digits(const char *at, const char *end) {
     return at;
 }
 
-static void ws_look_number(ws_look *look) {
-    const char *at = look->at, *end = look->end;
+__attribute__((noinline)) static const char *ws_odd_number(const char *at, const char *end) {
     if (at < end && *at == '-') at++;
     const char *whole = at;
     at = ws_digits(at, end);
@@ -622,88 +689,92 @@ static void ws_look_number(ws_look *look) {
         const char *exponent = at;
         good = (at = ws_digits(at, end)) > exponent;
     }
-    look->at = good ? at : NULL;
+    return good ? at : NULL;
 }
 
-static inline void ws_look_word(ws_look *look, const char *word, size_t len) {
-    bool good = (size_t)(look->end - look->at) >= len && memcmp(look->at, word, len) == 0;
-    look->at = good ? look->at + len : NULL;
-}
-
-static void ws_look_value(ws_look *look, int depth);
-
-/* Passes the `:` and the value behind a field's name. */
-static inline void ws_look_member(ws_look *look, int depth, ws_text *value) {
-    ws_space(look);
-    if (look->at == look->end || *look->at != ':') {
-        look->at = NULL;
-        return;
+/* A number: nearly all fit 16 bytes, with a fraction, without exponent. */
+static inline const char *ws_pass_number(const char *at, const char *end) {
+    if (end - at < 17) return ws_odd_number(at, end);
+    const char *digits = at + (*at == '-');
+    uint32_t others = ws_others(digits) | 0x10000;
+    uint32_t whole = (uint32_t)__builtin_ctz(others), behind = whole;
+    bool odd = whole == 0 || (*digits == '0' && whole != 1);
+    if (whole < 16 && digits[whole] == '.') {
+        uint32_t part = (uint32_t)__builtin_ctz(others >> (whole + 1) | 0x10000);
+        behind += 1 + part;
+        odd |= part == 0;
     }
-    look->at++;
-    ws_space(look);
-    const char *start = look->at;
-    ws_look_value(look, depth);
-    if (look->at) *value = (ws_text){start, (uint32_t)(look->at - start)};
+    odd |= behind >= 16 || (digits[behind] | 0x20) == 'e';
+    return odd ? ws_odd_number(at, end) : digits + behind;
 }
 
-/* Behind a member or an element: true if another follows; at the closing bracket it is passed. */
-static inline bool ws_look_next(ws_look *look, char close) {
-    ws_space(look);
-    if (look->at == look->end) {
-        look->at = NULL;
-    } else if (*look->at == ',') {
-        look->at++;
-        ws_space(look);
-        return true;
+static inline const char *ws_pass_word(const char *at, const char *end, const char *word, size_t len) {
+    return (size_t)(end - at) >= len && memcmp(at, word, len) == 0 ? at + len : NULL;
+}
+
+static const char *ws_pass_list(const char *at, const char *end, int depth);
+
+/* A value, inside so many lists. */
+static inline const char *ws_pass_value(const char *at, const char *end, int depth) {
+    bool escaped;
+    if (at >= end) return NULL;
+    if (*at == '"') return ws_pass_string(at + 1, end, &escaped);
+    if ((*at | 0x20) == '{') return ws_pass_list(at, end, depth);
+    switch (*at) {
+    case 't': return ws_pass_word(at, end, "true", 4);
+    case 'f': return ws_pass_word(at, end, "false", 5);
+    case 'n': return ws_pass_word(at, end, "null", 4);
+    default: return ws_pass_number(at, end);
+    }
+}
+
+/* A field's name, whose quote is here, and its colon; the place of the value. */
+static inline const char *ws_pass_name(const char *at, const char *end, ws_text *name, bool *escaped) {
+    if (at >= end || *at != '"') return NULL;
+    const char *behind = ws_pass_string(at + 1, end, escaped);
+    if (!behind) return NULL;
+    *name = (ws_text){at + 1, (uint32_t)(behind - at - 2)};
+    behind = ws_space(behind, end);
+    if (behind >= end || *behind != ':') return NULL;
+    return ws_space(behind + 1, end);
+}
+
+/* The place of the next member or element, NULL behind the last: then *last is behind the list, or
+ * NULL if it is none. */
+static inline const char *ws_pass_comma(const char *at, const char *end, char close, const char **last) {
+    *last = NULL;
+    if (!at) return NULL;
+    at = ws_space(at, end);
+    if (at >= end) return NULL;
+    if (*at == ',') return ws_space(at + 1, end);
+    if (*at == close) *last = at + 1;
+    return NULL;
+}
+
+/* As ws_pass_comma, behind the opening bracket. */
+static inline const char *ws_pass_open(const char *at, const char *end, char close, const char **last) {
+    at = ws_space(at, end);
+    *last = at < end && *at == close ? at + 1 : NULL;
+    return *last ? NULL : at;
+}
+
+__attribute__((noinline)) static const char *ws_pass_list(const char *at, const char *end, int depth) {
+    if (depth >= WS_DEPTH_MAX) return NULL;
+    const char *last;
+    ws_text name;
+    bool escaped;
+    if (*at == '[') {
+        at = ws_pass_open(at + 1, end, ']', &last);
+        while (at) at = ws_pass_comma(ws_pass_value(at, end, depth + 1), end, ']', &last);
     } else {
-        look->at = *look->at == close ? look->at + 1 : NULL;
-    }
-    return false;
-}
-
-/* Behind an opening bracket: true if something stands before the closing one. */
-static inline bool ws_look_first(ws_look *look, char close) {
-    look->at++;
-    ws_space(look);
-    if (look->at < look->end && *look->at == close) {
-        look->at++;
-        return false;
-    }
-    return true;
-}
-
-static void ws_look_list(ws_look *look, int depth) {
-    char open = *look->at, close = open == '{' ? '}' : ']';
-    bool more = ws_look_first(look, close);
-    while (more && look->at) {
-        ws_text skipped;
-        if (open == '[') {
-            ws_look_value(look, depth);
-        } else if (look->at < look->end && *look->at == '"') {
-            ws_look_string(look, &skipped);
-            if (look->at) ws_look_member(look, depth, &skipped);
-        } else {
-            look->at = NULL;
+        at = ws_pass_open(at + 1, end, '}', &last);
+        while (at) {
+            at = ws_pass_name(at, end, &name, &escaped);
+            if (!at) return NULL;
+            at = ws_pass_comma(ws_pass_value(at, end, depth + 1), end, '}', &last);
         }
-        if (look->at) more = ws_look_next(look, close);
     }
-}
-
-static void ws_look_value(ws_look *look, int depth) {
-    ws_text skipped;
-    if (look->at >= look->end || depth >= WS_DEPTH_MAX) {
-        look->at = NULL;
-        return;
-    }
-    switch (*look->at) {
-    case '"': ws_look_string(look, &skipped); return;
-    case '{':
-    case '[': ws_look_list(look, depth + 1); return;
-    case 't': ws_look_word(look, "true", 4); return;
-    case 'f': ws_look_word(look, "false", 5); return;
-    case 'n': ws_look_word(look, "null", 4); return;
-    default: ws_look_number(look);
-    }
+    return last;
 }
 
 /* Whether the bytes are UTF-8. */
@@ -727,36 +798,49 @@ static bool ws_utf8(const uint8_t *at, const uint8_t *end) {
     return true;
 }
 
-static inline void ws_field_add(ws_object *object, ws_field field) {
-    if (object->count == object->room) {
-        uint32_t room = object->room ? object->room * 2 : 32;
-        ws_field *fields = ws_scratch(room * sizeof(ws_field));
-        if (object->count) memcpy(fields, object->fields, object->count * sizeof(ws_field));
-        object->fields = fields;
-        object->room = room;
+/* Room for twice as many fields, which is a multiple of what ws_find looks at together. */
+__attribute__((noinline)) static void ws_more_fields(ws_object *object) {
+    uint32_t room = object->room ? object->room * 2 : 32;
+    ws_field *fields = ws_scratch(room * sizeof(ws_field));
+    uint32_t *tags = ws_scratch(room * sizeof(uint32_t));
+    if (object->count) {
+        memcpy(fields, object->fields, object->count * sizeof(ws_field));
+        memcpy(tags, object->tags, object->count * sizeof(uint32_t));
     }
-    object->fields[object->count++] = field;
+    object->fields = fields;
+    object->tags = tags;
+    object->room = room;
+}
+
+static inline ws_field *ws_field_add(ws_object *object, uint32_t tag) {
+    if (object->count == object->room) ws_more_fields(object);
+    object->tags[object->count] = tag;
+    return &object->fields[object->count++];
 }
 
 static bool ws_parse(ws_text value, ws_object *object) {
     *object = (ws_object){.source = value};
-    ws_look look = {value.ptr, value.ptr + value.len};
-    if (!value.ptr || !ws_utf8((const uint8_t *)look.at, (const uint8_t *)look.end)) return false;
-    ws_space(&look);
-    if (look.at == look.end || *look.at != '{') return false;
-    bool more = ws_look_first(&look, '}');
-    while (more) {
-        ws_field field = {.touched = false};
-        if (look.at == look.end || *look.at != '"') return false;
-        field.escaped = ws_look_string(&look, &field.name);
-        if (look.at) ws_look_member(&look, 1, &field.value);
-        if (!look.at) return false;
-        ws_field_add(object, field);
-        more = ws_look_next(&look, '}');
-        if (!look.at) return false;
+    if (!value.ptr) return false;
+    const char *end = value.ptr + value.len, *at = ws_space(value.ptr, end), *last = NULL;
+    if (at >= end || *at != '{') return false;
+    ws_met_wide = false;
+    at = ws_pass_open(at + 1, end, '}', &last);
+    while (at) {
+        ws_text name;
+        bool escaped;
+        const char *start = ws_pass_name(at, end, &name, &escaped);
+        const char *behind = start ? ws_pass_value(start, end, 1) : NULL;
+        if (!behind || end - at < 5) return false;
+        ws_field *field = ws_field_add(object, ws_u32(at + 1));
+        field->name = name;
+        field->value = (ws_text){start, (uint32_t)(behind - start)};
+        field->escaped = escaped;
+        field->touched = false;
+        object->escaped |= escaped;
+        at = ws_pass_comma(behind, end, '}', &last);
     }
-    ws_space(&look);
-    return look.at == look.end;
+    if (!last || ws_space(last, end) != end) return false;
+    return !ws_met_wide || ws_utf8((const uint8_t *)value.ptr, (const uint8_t *)end);
 }
 
 /* ---- strings of JSON ------------------------------------------------------------------------ */
@@ -817,35 +901,90 @@ static ws_text ws_unescape(ws_text inner) {
     return (ws_text){text, (uint32_t)(to - text)};
 }
 
-static inline bool ws_named(const ws_field *field, ws_text name) {
-    if (!field->value.ptr) return false;
-    if (field->escaped) return ws_same(ws_unescape(field->name), name);
-    return field->name.len == name.len && memcmp(field->name.ptr, name.ptr, name.len) == 0;
+static bool ws_named(const ws_field *field, const char *name, uint32_t len) {
+    ws_text own = field->escaped ? ws_unescape(field->name) : field->name;
+    return field->value.ptr && own.len == len && ws_equal(own.ptr, name, len);
+}
+
+__attribute__((noinline)) static uint32_t ws_find_any(const ws_object *object, uint32_t from,
+                                                      const char *name, uint32_t len) {
+    while (from < object->count && !ws_named(&object->fields[from], name, len)) from++;
+    return from;
+}
+
+/* The first four bytes of a name, its quote among them if it is shorter; `mask` is those bytes. */
+static inline uint32_t ws_tag(const char *name, uint32_t len, uint32_t *mask) {
+    *mask = UINT32_MAX;
+    if (len >= 4) return ws_u32(name);
+    *mask >>= 24 - 8 * len;
+    uint32_t tag = (uint32_t)'"' << (8 * len);
+    for (uint32_t i = 0; i < len; i++) tag |= (uint32_t)(uint8_t)name[i] << (8 * i);
+    return tag;
+}
+
+/* A bit for each of eight tags that is this one where `mask` has ones. */
+static inline uint32_t ws_same_tags(const uint32_t *tags, uint32_t tag, uint32_t mask) {
+#ifdef __wasm_simd128__
+    v128_t same[2], masks = wasm_i32x4_splat((int)mask), wanted = wasm_i32x4_splat((int)tag);
+    for (int i = 0; i < 2; i++)
+        same[i] = wasm_i32x4_eq(wasm_v128_and(wasm_v128_load(tags + 4 * i), masks), wanted);
+    return (uint32_t)wasm_i32x4_bitmask(same[0]) | (uint32_t)wasm_i32x4_bitmask(same[1]) << 4;
+#else
+    uint32_t bits = 0;
+    for (int i = 0; i < 8; i++) bits |= (uint32_t)((tags[i] & mask) == tag) << i;
+    return bits;
+#endif
+}
+
+/* The first field of a name from one on; their number if there is none. */
+__attribute__((noinline)) static uint32_t ws_find(const ws_object *object, uint32_t from,
+                                                  const char *name, uint32_t len) {
+    if (object->escaped) return ws_find_any(object, from, name, len);
+    uint32_t mask, tag = ws_tag(name, len, &mask), count = object->count, unseen = UINT32_MAX << (from & 7);
+    for (uint32_t i = from & ~7u; i < count; i += 8, unseen = UINT32_MAX) {
+        uint32_t same = ws_same_tags(object->tags + i, tag, mask) & unseen;
+        for (; same; same &= same - 1) {
+            uint32_t at = i + (uint32_t)__builtin_ctz(same);
+            if (at >= count) return count;
+            if (ws_named(&object->fields[at], name, len)) return at;
+        }
+    }
+    return count;
 }
 
 static ws_text ws_get(const ws_object *object, const char *name) {
-    ws_text wanted = ws_cstr(name);
-    for (uint32_t i = object->count; i-- > 0;)
-        if (ws_named(&object->fields[i], wanted)) return object->fields[i].value;
-    return WS_NULL;
+    ws_text value = WS_NULL;
+    uint32_t len = (uint32_t)strlen(name);
+    for (uint32_t i = 0; (i = ws_find(object, i, name, len)) < object->count; i++)
+        value = object->fields[i].value;
+    return value;
 }
 
 static bool ws_remove(ws_object *object, const char *name) {
-    ws_text wanted = ws_cstr(name);
+    uint32_t len = (uint32_t)strlen(name), i = 0;
     bool found = false;
-    for (uint32_t i = 0; i < object->count; i++) {
-        if (!ws_named(&object->fields[i], wanted)) continue;
+    for (; (i = ws_find(object, i, name, len)) < object->count; i++) {
         object->fields[i].value = WS_NULL;
+        object->tags[i] = 0;
         found = object->edited = true;
     }
     return found;
+}
+
+/* How many characters at the front of a text need no escape. */
+static uint32_t ws_plain(ws_text text) {
+    uint32_t i = 0;
+    while (i < text.len && text.ptr[i] != '"' && text.ptr[i] != '\\' && (uint8_t)text.ptr[i] >= 0x20) i++;
+    return i;
 }
 
 static ws_text ws_quote(ws_text text) {
     static const char hex[] = "0123456789abcdef";
     char *all = ws_scratch(2 + (size_t)text.len * 6), *to = all;
     *to++ = '"';
-    for (uint32_t i = 0; i < text.len; i++) {
+    uint32_t plain = ws_plain(text);
+    to = ws_copy(to, text.ptr, plain);
+    for (uint32_t i = plain; i < text.len; i++) {
         char c = text.ptr[i];
         if (c == '"' || c == '\\') {
             *to++ = '\\';
@@ -869,22 +1008,26 @@ static ws_text ws_quote(ws_text text) {
     return (ws_text){all, (uint32_t)(to - all)};
 }
 
-static void ws_call(ws_field *field, ws_text name) {
-    ws_text quoted = ws_quote(name);
+/* Gives a field a name, which is quoted. */
+static inline void ws_call(ws_object *object, uint32_t at, ws_text name, ws_text quoted) {
+    ws_field *field = &object->fields[at];
+    uint32_t mask;
     field->name = (ws_text){quoted.ptr + 1, quoted.len - 2};
     field->escaped = field->name.len != name.len;
     field->touched = true;
+    object->escaped |= field->escaped;
+    object->tags[at] = ws_tag(name.ptr, name.len, &mask);
+    object->grown += quoted.len + 2;
 }
 
 static bool ws_rename(ws_object *object, const char *from, const char *to) {
-    ws_text wanted = ws_cstr(from);
-    uint32_t first = 0;
-    while (first < object->count && !ws_named(&object->fields[first], wanted)) first++;
-    if (first == object->count) return false;
-    if (strcmp(from, to) == 0) return true;
+    ws_text old = ws_cstr(from), new = ws_cstr(to);
+    uint32_t i = ws_find(object, 0, old.ptr, old.len);
+    if (i == object->count) return false;
+    if (ws_same(old, new)) return true;
     ws_remove(object, to);
-    for (uint32_t i = first; i < object->count; i++)
-        if (ws_named(&object->fields[i], wanted)) ws_call(&object->fields[i], ws_cstr(to));
+    ws_text quoted = ws_quote(new);
+    for (; i < object->count; i = ws_find(object, i + 1, old.ptr, old.len)) ws_call(object, i, new, quoted);
     return object->edited = true;
 }
 
@@ -892,24 +1035,20 @@ static void ws_set(ws_object *object, const char *name, ws_text raw) {
     ws_text wanted = ws_cstr(name);
     bool found = false;
     object->edited = true;
-    for (uint32_t i = 0; i < object->count; i++) {
-        if (!ws_named(&object->fields[i], wanted)) continue;
+    for (uint32_t i = 0; (i = ws_find(object, i, wanted.ptr, wanted.len)) < object->count; i++) {
         object->fields[i].value = raw;
         object->fields[i].touched = found = true;
+        object->grown += raw.len;
     }
     if (found) return;
-    ws_field field = {.value = raw};
-    ws_call(&field, wanted);
-    ws_field_add(object, field);
+    ws_field_add(object, 0)->value = raw;
+    ws_call(object, object->count - 1, wanted, ws_quote(wanted));
+    object->grown += raw.len;
 }
 
 static ws_text ws_write(const ws_object *object) {
     if (!object->edited) return object->source;
-    size_t len = 2;
-    for (uint32_t i = 0; i < object->count; i++)
-        len += 4 + (size_t)object->fields[i].name.len + object->fields[i].value.len;
-    len += object->source.len; /* runs may have white space between their fields */
-    char *all = ws_scratch(len), *at = all;
+    char *all = ws_scratch((size_t)object->source.len + object->grown), *at = all;
     *at++ = '{';
     for (uint32_t i = 0; i < object->count; i++) {
         const ws_field *field = &object->fields[i];
@@ -918,7 +1057,7 @@ static ws_text ws_write(const ws_object *object) {
         const char *from = field->name.ptr - 1;
         if (field->touched) {
             *at++ = '"';
-            at = ws_put(at, field->name.ptr, field->name.len);
+            at = ws_copy(at, field->name.ptr, field->name.len);
             *at++ = '"';
             *at++ = ':';
             from = field->value.ptr;
@@ -926,7 +1065,7 @@ static ws_text ws_write(const ws_object *object) {
             /* A run of fields that nobody touched is one copy. */
             while (i + 1 < object->count && field[1].value.ptr && !field[1].touched) field++, i++;
         }
-        at = ws_put(at, from, (size_t)(field->value.ptr + field->value.len - from));
+        at = ws_copy(at, from, (size_t)(field->value.ptr + field->value.len - from));
     }
     *at++ = '}';
     return (ws_text){all, (uint32_t)(at - all)};
@@ -951,10 +1090,8 @@ static ws_text ws_integer(int64_t number) {
 }
 
 static bool ws_number(ws_text raw, double *number) {
-    ws_look look = {raw.ptr, raw.ptr + raw.len};
-    if (!raw.len || (*raw.ptr != '-' && (*raw.ptr < '0' || *raw.ptr > '9'))) return false;
-    ws_look_number(&look);
-    if (look.at != look.end) return false;
+    const char *end = raw.ptr + raw.len;
+    if (!raw.len || ws_odd_number(raw.ptr, end) != end) return false;
     char *text = ws_scratch(raw.len + 1);
     memcpy(text, raw.ptr, raw.len);
     text[raw.len] = 0;
@@ -979,16 +1116,13 @@ static bool ws_whole(ws_text raw, int64_t *number) {
 
 static bool ws_element(ws_text array, uint32_t *at, ws_text *element) {
     if (array.len < 2 || *array.ptr != '[') return false;
-    ws_look look = {array.ptr + (*at ? *at : 1), array.ptr + array.len};
-    ws_space(&look);
-    if (look.at < look.end && *at && *look.at == ',') look.at++;
-    ws_space(&look);
-    if (look.at >= look.end || *look.at == ']') return false;
-    const char *start = look.at;
-    ws_look_value(&look, 1);
-    if (!look.at) return false;
-    *element = (ws_text){start, (uint32_t)(look.at - start)};
-    *at = (uint32_t)(look.at - array.ptr);
+    const char *end = array.ptr + array.len, *start = ws_space(array.ptr + (*at ? *at : 1), end);
+    if (start < end && *at && *start == ',') start = ws_space(start + 1, end);
+    if (start >= end || *start == ']') return false;
+    const char *behind = ws_pass_value(start, end, 1);
+    if (!behind) return false;
+    *element = (ws_text){start, (uint32_t)(behind - start)};
+    *at = (uint32_t)(behind - array.ptr);
     return true;
 }
 

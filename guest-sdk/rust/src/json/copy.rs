@@ -5,7 +5,7 @@
 //! a few instructions.
 
 /// Stretches above this are better left to the host.
-const INLINE_MAX: usize = 1024;
+const INLINE_MAX: usize = 256;
 
 /// Appends bytes.
 #[inline]

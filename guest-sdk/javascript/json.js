@@ -1,52 +1,45 @@
 // JSON objects whose fields are edited where they stand: what is not touched keeps its text, so
 // that 1.50 stays 1.50. JSON.parse checks the text; what is looked for behind it trusts that.
+//
+// The engine interprets: to go through a text takes it far longer than JSON.parse does. So its own
+// functions look for a field and edit the text, where the field can be in one place only. Otherwise
+// the fields are listed.
 
 const MARK = /["{}[\]]/g;
-const SCALAR_END = /[\s,\]}]/g;
-const TEXT = /\S/g;
 
 /** Of fields with one name the last counts; an edit changes all of them. */
 export class JsonObject {
-  #source;
-  #value;
-  // Of the source until something is edited, then of the object as it is.
-  #fields = null;
-  #edited = false;
-
-  constructor(source, value) {
-    this.#source = source;
-    this.#value = value;
+  // Not private fields, which take the engine longer to make.
+  constructor(text, value) {
+    // The object as it is; null where only the list of its fields is.
+    this._text = text;
+    this._fields = null;
+    // What it means.
+    this._value = value;
   }
 
   /** The object of a text; undefined if it is not exactly one. */
   static parse(text) {
-    let value;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      return undefined;
-    }
+    const value = parsed(text);
     const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-    return isObject ? new JsonObject(text, value) : undefined;
+    return isObject ? new JsonObject(text.trim(), value) : undefined;
   }
 
   get(name) {
-    if (!this.#edited) return Object.hasOwn(this.#value, name) ? this.#value[name] : undefined;
-    const raw = this.raw(name);
-    return raw === undefined ? undefined : JSON.parse(raw);
+    return this.has(name) ? this._value[name] : undefined;
   }
 
   has(name) {
-    return this.#edited ? this.raw(name) !== undefined : Object.hasOwn(this.#value, name);
+    return Object.hasOwn(this._value, name);
   }
 
   raw(name) {
-    return this.#all().findLast((field) => field.name === name)?.raw;
+    return this._all().findLast((field) => field.name === name)?.raw;
   }
 
   elements(name) {
-    const raw = this.raw(name);
-    return raw?.startsWith('[') ? elements(raw) : undefined;
+    const values = this.get(name);
+    return Array.isArray(values) ? elements(this.raw(name), values) : undefined;
   }
 
   set(name, value) {
@@ -56,15 +49,16 @@ export class JsonObject {
   }
 
   setRaw(name, raw) {
-    const fields = this.#edit();
-    const found = fields.filter((field) => field.name === name);
-    for (const field of found) field.raw = raw;
-    if (!found.length) fields.push({ name, quoted: JSON.stringify(name), raw });
+    const value = JSON.parse(raw);
+    if (!this.has(name)) this._append(name, raw);
+    else for (const field of this._edit()) if (field.name === name) field.raw = raw;
+    assign(this._value, name, value);
   }
 
   delete(name) {
     if (!this.has(name)) return false;
-    this.#fields = this.#edit().filter((field) => field.name !== name);
+    this._fields = this._edit().filter((field) => field.name !== name);
+    delete this._value[name];
     return true;
   }
 
@@ -73,88 +67,149 @@ export class JsonObject {
     if (from === to) return true;
     this.delete(to);
     const quoted = JSON.stringify(to);
-    for (const field of this.#edit()) {
-      if (field.name === from) Object.assign(field, { name: to, quoted });
+    if (this._isOnce(from)) {
+      this._text = this._text.replace(`"${from}"`, () => quoted);
+      this._fields = null;
+    } else {
+      for (const field of this._edit()) {
+        if (field.name === from) Object.assign(field, { name: to, quoted });
+      }
     }
+    assign(this._value, to, this._value[from]);
+    delete this._value[from];
     return true;
   }
 
   toString() {
-    if (!this.#edited) return this.#source;
-    return `{${this.#fields.map(({ quoted, raw }) => `${quoted}:${raw}`).join(',')}}`;
+    return (this._text ??= `{${this._fields.map(textOf).join(',')}}`);
   }
 
-  #all() {
-    return (this.#fields ??= fields(this.#source));
+  /** Whether the name of a field that there is can be in one place of the text only. */
+  _isOnce(name) {
+    const text = this._text;
+    const quoted = JSON.stringify(name);
+    // JSON may spell these in another way than they are written here.
+    const isPlain = quoted.length === name.length + 2 && !name.includes('/');
+    if (text === null || !isPlain || text.includes('\\u')) return false;
+    return text.indexOf(quoted) === text.lastIndexOf(quoted);
   }
 
-  #edit() {
-    this.#edited = true;
-    return this.#all();
+  _append(name, raw) {
+    const quoted = JSON.stringify(name);
+    if (this._text !== null) {
+      const rest = this._text.slice(0, -1).trimEnd();
+      this._text = `${rest}${rest === '{' ? '' : ','}${quoted}:${raw}}`;
+      this._fields = null;
+      return;
+    }
+    if (this._fields.length) this._fields.at(-1).after = '';
+    this._fields.push({ before: '', name, quoted, colon: ':', raw, after: '' });
   }
+
+  _all() {
+    return (this._fields ??= fields(this._text, this._value));
+  }
+
+  _edit() {
+    const all = this._all();
+    this._text = null;
+    return all;
+  }
+}
+
+/** Sets a field as JSON.parse does: `__proto__` is a name like any other. */
+function assign(object, name, value) {
+  if (name !== '__proto__') object[name] = value;
+  else Object.defineProperty(object, name, { value, configurable: true, enumerable: true });
+}
+
+/** The value of a text; undefined if it is not JSON. */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function textOf({ before, quoted, colon, raw, after }) {
+  return before + quoted + colon + raw + after;
+}
+
+/** The fields of an object with the white space between them; `values` is what it means. */
+function fields(text, values) {
+  const found = [];
+  let at = 1;
+  let start = space(text, at);
+  while (text[start] !== '}') {
+    const colon = behindString(text, start);
+    const quoted = text.slice(start, colon);
+    const name = quoted.includes('\\') ? JSON.parse(quoted) : quoted.slice(1, -1);
+    const from = space(text, space(text, colon) + 1);
+    const to = behind(text, from, values[name]);
+    const end = space(text, to);
+    found.push({
+      before: text.slice(at, start),
+      name,
+      quoted,
+      colon: text.slice(colon, from),
+      raw: text.slice(from, to),
+      after: text.slice(to, end),
+    });
+    if (text[end] === '}') break;
+    at = end + 1;
+    start = space(text, at);
+  }
+  return found;
+}
+
+/** The texts of an array's elements. */
+function elements(text, values) {
+  const found = [];
+  let at = space(text, 1);
+  for (const value of values) {
+    const to = behind(text, at, value);
+    found.push(text.slice(at, to));
+    at = space(text, space(text, to) + 1);
+  }
+  return found;
 }
 
 /** The first place from `at` on that is not white space. */
 function space(text, at) {
-  TEXT.lastIndex = at;
-  return TEXT.test(text) ? TEXT.lastIndex - 1 : text.length;
+  while (text.charCodeAt(at) <= 32) at += 1;
+  return at;
 }
 
-function fields(text) {
-  const found = [];
-  let at = space(text, text.indexOf('{') + 1);
-  while (text[at] !== '}') {
-    const colon = behindString(text, at);
-    const quoted = text.slice(at, colon);
-    const name = quoted.includes('\\') ? JSON.parse(quoted) : quoted.slice(1, -1);
-    const from = space(text, space(text, colon) + 1);
-    const to = behind(text, from);
-    found.push({ name, quoted, raw: text.slice(from, to) });
-    at = next(text, to);
-  }
-  return found;
-}
-
-function elements(text) {
-  const found = [];
-  let at = space(text, 1);
-  while (text[at] !== ']') {
-    const to = behind(text, at);
-    found.push(text.slice(at, to));
-    at = next(text, to);
-  }
-  return found;
-}
-
-/** The next element behind one, or the closing bracket. */
-function next(text, at) {
-  const comma = space(text, at);
-  return text[comma] === ',' ? space(text, comma + 1) : comma;
-}
-
-/** The place behind the value at `at`. */
-function behind(text, at) {
+/** The place behind the field's or element's value at `at`, which may be that `value`. */
+function behind(text, at, value) {
   const first = text[at];
   if (first === '"') return behindString(text, at);
-  if (first !== '{' && first !== '[') {
-    SCALAR_END.lastIndex = at;
-    return SCALAR_END.test(text) ? SCALAR_END.lastIndex - 1 : text.length;
-  }
+  if (first === '{' || first === '[') return behindNested(text, at, value);
+  const comma = text.indexOf(',', at);
+  // Behind the last one there is the bracket that ends the text.
+  return at + text.slice(at, comma < 0 ? -1 : comma).trimEnd().length;
+}
+
+function behindNested(text, at, value) {
+  // As it is written most often.
+  const likely = JSON.stringify(value);
+  if (text.startsWith(likely, at)) return at + likely.length;
   let depth = 0;
   MARK.lastIndex = at;
-  while (MARK.test(text)) {
+  do {
+    MARK.test(text);
     const mark = text[MARK.lastIndex - 1];
     if (mark === '"') MARK.lastIndex = behindString(text, MARK.lastIndex - 1);
-    else if (mark === '{' || mark === '[') depth += 1;
-    else if (--depth === 0) return MARK.lastIndex;
-  }
-  return text.length;
+    else depth += mark === '{' || mark === '[' ? 1 : -1;
+  } while (depth);
+  return MARK.lastIndex;
 }
 
 function behindString(text, at) {
   let quote = at;
   do quote = text.indexOf('"', quote + 1);
-  while (isEscaped(text, quote));
+  while (text[quote - 1] === '\\' && isEscaped(text, quote));
   return quote + 1;
 }
 

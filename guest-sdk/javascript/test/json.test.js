@@ -6,7 +6,7 @@ import { JsonObject } from '../wstream.js';
 test('edits keep what they do not touch', () => {
   const rows = [
     ['{"a":1.50}', (o) => o.set('b', 'ü'), '{"a":1.50,"b":"ü"}'],
-    ['{ "a" : 1e2 , "b" : [ "}" ] }', (o) => o.delete('a'), '{"b":[ "}" ]}'],
+    ['{ "a" : 1e2 , "b" : [ "}" ] }', (o) => o.delete('a'), '{ "b" : [ "}" ] }'],
     ['{"a":1,"b":2,"a":3}', (o) => o.set('a', null), '{"a":null,"b":2,"a":null}'],
     ['{"a":1,"b":2,"a":3}', (o) => o.rename('a', 'b'), '{"b":1,"b":3}'],
     ['{"\\u0061":"\\\\"}', (o) => o.rename('a', 'x"'), '{"x\\"":"\\\\"}'],
@@ -16,6 +16,13 @@ test('edits keep what they do not touch', () => {
       '{"__proto__":{"a":1},"b":1}',
     ],
     ['{"a":1}', (o) => o.rename('b', 'c'), '{"a":1}'],
+    ['{ "a" : 1 , "b":2 }\n', (o) => o.rename('a', '$&'), '{ "$&" : 1 , "b":2 }'],
+    ['{ "a" : 1 , "b":2 }', (o) => o.set('c', 3), '{ "a" : 1 , "b":2,"c":3}'],
+    ['{"c":{"a":1},"a":"a"}', (o) => o.rename('a', 'b'), '{"c":{"a":1},"b":"a"}'],
+    ['{"\\u0061":1,"b":"a"}', (o) => o.rename('a', 'c'), '{"c":1,"b":"a"}'],
+    ['{"x\\/y":1,"b":"x/y"}', (o) => o.rename('x/y', 'c'), '{"c":1,"b":"x/y"}'],
+    ['{"a":{"b":1.0,"c":["}"]},"d":2}', (o) => o.delete('d'), '{"a":{"b":1.0,"c":["}"]}}'],
+    ['{"a":1}', (o) => o.set('__proto__', { a: 2 }), '{"a":1,"__proto__":{"a":2}}'],
   ];
   for (const [text, edit, wanted] of rows) {
     const object = JsonObject.parse(text);

@@ -96,7 +96,7 @@ test('bytes of the bindings pass', () => {
     assert.ok(record.value instanceof Uint8Array && record.with().value instanceof Uint8Array);
     return record;
   }, bytes);
-  assert.deepEqual(answer.val[0].value, { tag: 'binary', val: new Uint8Array([0, 255]) });
+  assert.deepEqual(answer.val[0].value, { tag: 'binary', val: bytes });
 });
 
 test('a configuration is refused with what was thrown', () => {

@@ -575,8 +575,8 @@ enum { WS_DEPTH_MAX = 128 };
 
 /* What passes a part of a text returns the place behind it, or NULL if it is no JSON. */
 
-/* What is rare in strings: of the last odd one whether it has escapes, and whether any had bytes
- * above 127, which are checked at the end. */
+/* What is rare in strings: of the last odd one whether it has escapes, and whether any may have had
+ * bytes above 127, which are checked at the end. */
 static bool ws_met_escapes, ws_met_wide;
 
 static inline const char *ws_space(const char *at, const char *end) {
@@ -595,6 +595,15 @@ static inline uint32_t ws_stops(const char *at) {
     return wasm_i8x16_bitmask(wasm_v128_or(special, wasm_i8x16_lt(bytes, wasm_i8x16_splat(' '))));
 }
 
+/* The same without bytes above 127, which are noted. */
+static inline uint32_t ws_odd_stops(const char *at, uint32_t *wide) {
+    v128_t bytes = wasm_v128_load(at);
+    v128_t special = wasm_v128_or(wasm_i8x16_eq(bytes, wasm_i8x16_splat('"')),
+                                  wasm_i8x16_eq(bytes, wasm_i8x16_splat('\\')));
+    *wide |= wasm_i8x16_bitmask(bytes);
+    return wasm_i8x16_bitmask(wasm_v128_or(special, wasm_u8x16_lt(bytes, wasm_i8x16_splat(' '))));
+}
+
 /* A bit for each of 16 bytes that is no digit. */
 static inline uint32_t ws_others(const char *at) {
     v128_t values = wasm_i8x16_sub(wasm_v128_load(at), wasm_i8x16_splat('0'));
@@ -605,6 +614,14 @@ static inline uint32_t ws_stops(const char *at) {
     uint32_t bits = 0;
     for (int i = 0; i < 16; i++)
         bits |= (uint32_t)(at[i] == '"' || at[i] == '\\' || (int8_t)at[i] < ' ') << i;
+    return bits;
+}
+
+static inline uint32_t ws_odd_stops(const char *at, uint32_t *wide) {
+    *wide = 1;
+    uint32_t bits = 0;
+    for (int i = 0; i < 16; i++)
+        bits |= (uint32_t)(at[i] == '"' || at[i] == '\\' || (uint8_t)at[i] < ' ') << i;
     return bits;
 }
 
@@ -630,26 +647,41 @@ static bool ws_hex4(const char *at, const char *end, uint32_t *unit) {
     return true;
 }
 
+static inline bool ws_is_escape(char c) {
+    switch (c) {
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't': return true;
+    default: return false;
+    }
+}
+
 /* Any string, from anywhere in it. */
 __attribute__((noinline)) static const char *ws_odd_string(const char *at, const char *end) {
+    uint32_t wide = 0, unit;
     ws_met_escapes = false;
-    while (true) {
+    for (;; at++) {
         uint32_t stops = 0;
-        while (end - at >= 32 && !(stops = ws_stops(at) | ws_stops(at + 16) << 16)) at += 32;
-        if (!stops && end - at >= 16 && !(stops = ws_stops(at))) at += 16;
+        while (end - at >= 32 && !(stops = ws_odd_stops(at, &wide) | ws_odd_stops(at + 16, &wide) << 16))
+            at += 32;
+        if (!stops && end - at >= 16 && !(stops = ws_odd_stops(at, &wide))) at += 16;
         if (stops) at += __builtin_ctz(stops);
         if (at >= end || (uint8_t)*at < 0x20) return NULL;
-        if (*at == '"') return at + 1;
+        if (*at == '"') break;
         if (*at == '\\') {
             ws_met_escapes = true;
             if (++at >= end) return NULL;
-            uint32_t unit;
-            if (*at == 'u' ? !ws_hex4(at + 1, end, &unit) : !memchr("\"\\/bfnrt", *at, 8)) return NULL;
-        } else if ((uint8_t)*at >= 0x80) {
-            ws_met_wide = true;
+            if (*at == 'u' ? !ws_hex4(at + 1, end, &unit) : !ws_is_escape(*at)) return NULL;
         }
-        at++;
+        wide |= (uint8_t)*at & 0x80;
     }
+    if (wide) ws_met_wide = true;
+    return at + 1;
 }
 
 /* A string whose text begins here, and whether it has escapes. */

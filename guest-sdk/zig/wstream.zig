@@ -393,8 +393,51 @@ fn size(bytes: Bytes) usize {
 }
 
 fn copy(at: *[]u8, bytes: []const u8) void {
-    @memcpy(at.*[0..bytes.len], bytes);
+    if (bytes.len > 0) copyTo(at.ptr, bytes.ptr, bytes.len);
     at.* = at.*[bytes.len..];
+}
+
+/// Copies of unknown length are calls out of the module, which take as long as some hundred bytes:
+/// shorter ones are made here.
+noinline fn copyTo(to: [*]u8, from: [*]const u8, len: usize) void {
+    if (len > 256) {
+        @memcpy(to[0..len], from[0..len]);
+    } else if (len >= 64) {
+        var i: usize = 0;
+        while (i + 64 < len) : (i += 64) to[i..][0..64].* = from[i..][0..64].*;
+        to[len - 64 ..][0..64].* = from[len - 64 ..][0..64].*;
+    } else if (len >= 32) {
+        overlapping(32, to, from, len);
+    } else if (len >= 16) {
+        overlapping(16, to, from, len);
+    } else if (len >= 8) {
+        overlapping(8, to, from, len);
+    } else if (len >= 4) {
+        overlapping(4, to, from, len);
+    } else {
+        for (0..len) |i| to[i] = from[i];
+    }
+}
+
+/// Copies n to 2 n bytes.
+inline fn overlapping(comptime n: usize, to: [*]u8, from: [*]const u8, len: usize) void {
+    to[0..n].* = from[0..n].*;
+    to[len - n ..][0..n].* = from[len - n ..][0..n].*;
+}
+
+/// Whether two texts of one length are the same.
+fn same(a: [*]const u8, b: [*]const u8, len: usize) bool {
+    if (len >= 8) {
+        var i: usize = 0;
+        while (i + 8 < len) : (i += 8) if (word(a + i) != word(b + i)) return false;
+        return word(a + len - 8) == word(b + len - 8);
+    }
+    for (0..len) |i| if (a[i] != b[i]) return false;
+    return true;
+}
+
+fn word(at: [*]const u8) u64 {
+    return std.mem.readInt(u64, at[0..8], .little);
 }
 
 fn put(at: *[]u8, comptime T: type, value: T) void {
@@ -503,7 +546,8 @@ pub const Raw = struct {
 
     /// Whether the value is this string.
     pub fn is(raw: Raw, text: []const u8) bool {
-        return std.mem.eql(u8, raw.string() orelse return false, text);
+        const own = raw.string() orelse return false;
+        return own.len == text.len and same(own.ptr, text.ptr, text.len);
     }
 
     /// The text of a string, null if it is none.
@@ -516,9 +560,8 @@ pub const Raw = struct {
     /// The value of a number, null if it is none.
     pub fn number(raw: Raw) ?f64 {
         const bytes = raw.bytes orelse return null;
-        var look: Look = .{ .text = bytes };
-        look.number() catch return null;
-        if (look.at != bytes.len) return null;
+        const end = bytes.ptr + bytes.len;
+        if (json.oddNumber(bytes.ptr, end) != end) return null;
         return std.fmt.parseFloat(f64, bytes) catch null;
     }
 
@@ -526,22 +569,22 @@ pub const Raw = struct {
     pub fn elements(raw: Raw) ?Elements {
         const bytes = raw.bytes orelse return null;
         if (bytes.len < 2 or bytes[0] != '[') return null;
-        var look: Look = .{ .text = bytes };
-        return .{ .more = look.first(']'), .look = look };
+        const end = bytes.ptr + bytes.len;
+        const next = json.open(bytes.ptr + 1, end, ']');
+        return .{ .at = next.at, .end = end };
     }
 };
 
 pub const Elements = struct {
-    look: Look,
-    more: bool,
+    /// The next element; null behind the last.
+    at: json.Place,
+    end: [*]const u8,
 
     pub fn next(self: *Elements) ?Raw {
-        if (!self.more) return null;
-        const start = self.look.at;
-        self.look.value(1) catch return null;
-        const end = self.look.at;
-        self.more = self.look.next(']') catch false;
-        return .{ .bytes = self.look.text[start..end] };
+        const start = self.at orelse return null;
+        const behind = json.value(start, self.end, 1) orelse return null;
+        self.at = json.comma(behind, self.end, ']').at;
+        return .{ .bytes = start[0 .. behind - start] };
     }
 };
 
@@ -557,14 +600,28 @@ const Field = struct {
     fn is(field: *const Field, name: []const u8) bool {
         if (field.value == null) return false;
         const own = if (field.escaped) unescape(field.name) else field.name;
-        return std.mem.eql(u8, own, name);
+        return own.len == name.len and same(own.ptr, name.ptr, name.len);
+    }
+};
+
+/// The first four bytes of a name, its quote among them if it is shorter; `mask` is those bytes.
+const Tag = struct {
+    bytes: u32,
+    mask: u32 = 0xffffffff,
+
+    fn of(name: []const u8) Tag {
+        if (name.len >= 4) return .{ .bytes = json.four(name.ptr) };
+        const shift: u5 = @intCast(8 * name.len);
+        var bytes = @as(u32, '"') << shift;
+        for (name, 0..) |c, i| bytes |= @as(u32, c) << @intCast(8 * i);
+        return .{ .bytes = bytes, .mask = @as(u32, 0xffffffff) >> (24 - shift) };
     }
 
-    fn call(field: *Field, name: []const u8) void {
-        const quoted = quote(name);
-        field.name = quoted[1 .. quoted.len - 1];
-        field.escaped = field.name.len != name.len;
-        field.touched = true;
+    /// A bit for each of eight tags that is this one.
+    fn among(tag: Tag, tags: *const [8]u32) u8 {
+        const V = @Vector(8, u32);
+        const masked = @as(V, tags.*) & @as(V, @splat(tag.mask));
+        return @bitCast(masked == @as(V, @splat(tag.bytes)));
     }
 };
 
@@ -573,64 +630,116 @@ const Field = struct {
 pub const Object = struct {
     source: []const u8,
     room: []Field = &.{},
+    /// Of the names, to look for them: as many as `room`.
+    tags: [*]u32 = undefined,
     len: usize = 0,
+    /// What edits may add at most.
+    grown: usize = 0,
     edited: bool = false,
+    /// A name has escapes.
+    escaped: bool = false,
 
     pub fn parse(value: Bytes) NotAnObject!Object {
         const text = value orelse return error.NotAnObject;
-        if (!std.unicode.utf8ValidateSlice(text)) return error.NotAnObject;
         var object: Object = .{ .source = text };
-        var look: Look = .{ .text = text };
-        look.space();
-        if (look.peek() != '{') return error.NotAnObject;
-        var more = look.first('}');
-        while (more) {
-            if (look.peek() != '"') return error.NotAnObject;
-            const name = look.at + 1;
-            const escaped = try look.string();
-            const name_end = look.at - 1;
-            try look.colon();
-            const start = look.at;
-            try look.value(1);
-            object.add(.{
-                .name = text[name..name_end],
-                .value = text[start..look.at],
-                .escaped = escaped,
-            });
-            more = try look.next('}');
-        }
-        look.space();
-        return if (look.at == text.len) object else error.NotAnObject;
+        return if (object.read(text.ptr, text.ptr + text.len)) object else error.NotAnObject;
     }
 
-    fn add(object: *Object, field: Field) void {
-        if (object.len == object.room.len) {
-            const room = @max(32, object.room.len * 2);
-            const bytes = scratch(room * @sizeOf(Field) + @alignOf(Field));
-            const aligned = std.mem.alignForward(usize, @intFromPtr(bytes.ptr), @alignOf(Field));
-            const fields = @as([*]Field, @ptrFromInt(aligned))[0..room];
-            @memcpy(fields[0..object.len], object.room[0..object.len]);
-            object.room = fields;
+    fn read(object: *Object, start: [*]const u8, end: [*]const u8) bool {
+        json.met_wide = false;
+        const brace = json.space(start, end);
+        if (json.byte(brace, end) != '{') return false;
+        var next = json.open(brace + 1, end, '}');
+        while (next.at) |at| {
+            if (json.left(at, end) < 5 or at[0] != '"') return false;
+            var escaped = false;
+            const name_end = json.string(at + 1, end, &escaped) orelse return false;
+            const begin = json.colon(name_end, end) orelse return false;
+            const behind = json.value(begin, end, 1) orelse return false;
+            const field = object.add(json.four(at + 1));
+            field.name = (at + 1)[0 .. name_end - at - 2];
+            field.value = begin[0 .. behind - begin];
+            field.escaped = escaped;
+            field.touched = false;
+            if (escaped) object.escaped = true;
+            next = json.comma(behind, end, '}');
         }
-        object.room[object.len] = field;
+        const last = next.last orelse return false;
+        if (json.space(last, end) != end) return false;
+        return !json.met_wide or std.unicode.utf8ValidateSlice(start[0 .. end - start]);
+    }
+
+    fn add(object: *Object, tag: u32) *Field {
+        if (object.len == object.room.len) object.grow();
+        object.tags[object.len] = tag;
         object.len += 1;
+        return &object.room[object.len - 1];
+    }
+
+    /// Room for twice as many, a multiple of the tags that are looked at together.
+    noinline fn grow(object: *Object) void {
+        const room = @max(32, object.room.len * 2);
+        const fields = some(Field, room);
+        const tags = some(u32, room);
+        @memcpy(fields[0..object.len], object.room[0..object.len]);
+        @memcpy(tags[0..object.len], object.tags[0..object.len]);
+        object.room = fields;
+        object.tags = tags.ptr;
+    }
+
+    fn some(comptime T: type, number: usize) []T {
+        const bytes = scratch(number * @sizeOf(T) + @alignOf(T));
+        const aligned = std.mem.alignForward(usize, @intFromPtr(bytes.ptr), @alignOf(T));
+        return @as([*]T, @ptrFromInt(aligned))[0..number];
+    }
+
+    /// The first field of a name from one on; their number if there is none.
+    noinline fn find(object: *const Object, from: usize, name: [*]const u8, name_len: usize) usize {
+        const wanted = name[0..name_len];
+        if (object.escaped) {
+            for (object.room[from..object.len], from..) |*field, i| if (field.is(wanted)) return i;
+            return object.len;
+        }
+        const tag: Tag = .of(wanted);
+        var i = from & ~@as(usize, 7);
+        var unseen = @as(u8, 0xff) << @intCast(from & 7);
+        while (i < object.len) : (i += 8) {
+            var found = tag.among(object.tags[i..][0..8]) & unseen;
+            while (found != 0) : (found &= found - 1) {
+                const at = i + @ctz(found);
+                if (at >= object.len) return object.len;
+                if (object.room[at].is(wanted)) return at;
+            }
+            unseen = 0xff;
+        }
+        return object.len;
+    }
+
+    /// Gives a field a name, which is quoted.
+    fn call(object: *Object, at: usize, name: []const u8, quoted: []const u8) void {
+        const field = &object.room[at];
+        field.name = quoted[1 .. quoted.len - 1];
+        field.escaped = field.name.len != name.len;
+        field.touched = true;
+        if (field.escaped) object.escaped = true;
+        object.tags[at] = Tag.of(name).bytes;
+        object.grown += quoted.len + 2;
     }
 
     /// The value of a field.
     pub fn get(object: *const Object, name: []const u8) Raw {
-        var i = object.len;
-        while (i > 0) {
-            i -= 1;
-            if (object.room[i].is(name)) return .{ .bytes = object.room[i].value };
-        }
-        return .{ .bytes = null };
+        var value: Bytes = null;
+        var i = object.find(0, name.ptr, name.len);
+        while (i < object.len) : (i = object.find(i + 1, name.ptr, name.len)) value = object.room[i].value;
+        return .{ .bytes = value };
     }
 
     /// Removes a field, if there is one.
     pub fn remove(object: *Object, name: []const u8) void {
-        for (object.room[0..object.len]) |*field| {
-            if (!field.is(name)) continue;
-            field.value = null;
+        var i = object.find(0, name.ptr, name.len);
+        while (i < object.len) : (i = object.find(i + 1, name.ptr, name.len)) {
+            object.room[i].value = null;
+            object.tags[i] = 0;
             object.edited = true;
         }
     }
@@ -638,30 +747,28 @@ pub const Object = struct {
     /// Gives a field another name in its place, if there is one; a field that had that name is
     /// removed.
     pub fn rename(object: *Object, from: []const u8, to: []const u8) void {
-        const fields = object.room[0..object.len];
-        const first = for (fields, 0..) |*field, i| {
-            if (field.is(from)) break i;
-        } else return;
-        if (std.mem.eql(u8, from, to)) return;
+        var i = object.find(0, from.ptr, from.len);
+        if (i == object.len or std.mem.eql(u8, from, to)) return;
         object.remove(to);
-        for (fields[first..]) |*field| if (field.is(from)) field.call(to);
+        const quoted = quote(to);
+        while (i < object.len) : (i = object.find(i + 1, from.ptr, from.len)) object.call(i, to, quoted);
         object.edited = true;
     }
 
     /// Sets a field to a value that is JSON already, in its place or behind the last field.
     pub fn set(object: *Object, name: []const u8, raw: []const u8) void {
         object.edited = true;
-        var found = false;
-        for (object.room[0..object.len]) |*field| {
-            if (!field.is(name)) continue;
-            field.value = raw;
-            field.touched = true;
-            found = true;
+        object.grown += raw.len;
+        var i = object.find(0, name.ptr, name.len);
+        if (i == object.len) {
+            object.add(0).value = raw;
+            return object.call(i, name, quote(name));
         }
-        if (found) return;
-        var field: Field = .{ .name = "", .value = raw };
-        field.call(name);
-        object.add(field);
+        while (i < object.len) : (i = object.find(i + 1, name.ptr, name.len)) {
+            object.room[i].value = raw;
+            object.room[i].touched = true;
+            object.grown += raw.len;
+        }
     }
 
     /// Sets a field to a string.
@@ -673,19 +780,18 @@ pub const Object = struct {
     pub fn write(object: *const Object) []const u8 {
         if (!object.edited) return object.source;
         const fields = object.room[0..object.len];
-        var room: usize = 2 + object.source.len;
-        for (fields) |field| room += 4 + field.name.len + size(field.value);
-        const all = scratch(room);
+        const all = scratch(object.source.len + object.grown);
         var at: []u8 = all;
-        copy(&at, "{");
+        put(&at, u8, '{');
         var i: usize = 0;
         while (i < fields.len) : (i += 1) {
             var value = fields[i].value orelse continue;
-            if (at.len + 1 < all.len) copy(&at, ",");
+            if (at.len + 1 < all.len) put(&at, u8, ',');
             if (fields[i].touched) {
-                copy(&at, "\"");
+                put(&at, u8, '"');
                 copy(&at, fields[i].name);
-                copy(&at, "\":");
+                put(&at, u8, '"');
+                put(&at, u8, ':');
                 copy(&at, value);
                 continue;
             }
@@ -697,7 +803,7 @@ pub const Object = struct {
             const end = @intFromPtr(value.ptr) + value.len - @intFromPtr(object.source.ptr);
             copy(&at, object.source[start..end]);
         }
-        copy(&at, "}");
+        put(&at, u8, '}');
         return all[0 .. all.len - at.len];
     }
 };
@@ -707,8 +813,12 @@ pub fn quote(text: []const u8) []const u8 {
     const hex = "0123456789abcdef";
     const all = scratch(2 + text.len * 6);
     var at: []u8 = all;
-    copy(&at, "\"");
-    for (text) |c| switch (c) {
+    put(&at, u8, '"');
+    const front = for (text, 0..) |c, i| {
+        if (c == '"' or c == '\\' or c < ' ') break i;
+    } else text.len;
+    copy(&at, text[0..front]);
+    for (text[front..]) |c| switch (c) {
         '"' => copy(&at, "\\\""),
         '\\' => copy(&at, "\\\\"),
         '\n' => copy(&at, "\\n"),
@@ -721,7 +831,7 @@ pub fn quote(text: []const u8) []const u8 {
         },
         else => put(&at, u8, c),
     };
-    copy(&at, "\"");
+    put(&at, u8, '"');
     return all[0 .. all.len - at.len];
 }
 
@@ -781,145 +891,211 @@ fn hex4(text: []const u8) ?u16 {
     return unit;
 }
 
-/// A look at a text of JSON from its front.
-const Look = struct {
-    text: []const u8,
-    at: usize = 0,
-
+/// Reads JSON: what passes a part of a text returns the place behind it, or null if it is none.
+const json = struct {
+    const P = [*]const u8;
+    const Place = ?P;
+    const V = @Vector(16, u8);
     const depth_max = 128;
 
-    fn peek(look: *const Look) u8 {
-        return if (look.at < look.text.len) look.text[look.at] else 0;
+    /// Of the last odd string whether it has escapes, and whether any may have had bytes above 127.
+    var met_escapes = false;
+    var met_wide = false;
+
+    inline fn left(at: P, end: P) usize {
+        return end - at;
     }
 
-    fn space(look: *Look) void {
-        while (true) : (look.at += 1) switch (look.peek()) {
+    inline fn byte(at: P, end: P) u8 {
+        return if (@intFromPtr(at) < @intFromPtr(end)) at[0] else 0;
+    }
+
+    inline fn four(at: P) u32 {
+        return std.mem.readInt(u32, at[0..4], .little);
+    }
+
+    inline fn space(start: P, end: P) P {
+        return if (byte(start, end) > ' ') start else moreSpace(start, end);
+    }
+
+    fn moreSpace(start: P, end: P) P {
+        var at = start;
+        while (true) : (at += 1) switch (byte(at, end)) {
             ' ', '\n', '\r', '\t' => {},
-            else => return,
+            else => return at,
         };
     }
 
-    /// Passes an opening bracket: whether something stands before the closing one.
-    fn first(look: *Look, closing: u8) bool {
-        look.at += 1;
-        look.space();
-        if (look.peek() != closing) return true;
-        look.at += 1;
-        return false;
+    /// A bit for each of 16 bytes at which plain text in a string ends: quotes, backslashes, control
+    /// characters and bytes above 127, which as signed numbers are both below a space.
+    inline fn stops(at: P) u32 {
+        const bytes: V = at[0..16].*;
+        const signed: @Vector(16, i8) = @bitCast(bytes);
+        const others = signed < @as(@Vector(16, i8), @splat(' '));
+        const special = (bytes == @as(V, @splat('"'))) | (bytes == @as(V, @splat('\\'))) | others;
+        return @as(u16, @bitCast(special));
     }
 
-    /// Behind an element: whether another follows.
-    fn next(look: *Look, closing: u8) NotAnObject!bool {
-        look.space();
-        const c = look.peek();
-        look.at += 1;
-        if (c == ',') {
-            look.space();
-            return true;
+    /// The same without bytes above 127, which are noted.
+    inline fn oddStops(at: P, wide: *u32) u32 {
+        const bytes: V = at[0..16].*;
+        const special = (bytes == @as(V, @splat('"'))) | (bytes == @as(V, @splat('\\'))) |
+            (bytes < @as(V, @splat(' ')));
+        wide.* |= @as(u16, @bitCast(bytes > @as(V, @splat(127))));
+        return @as(u16, @bitCast(special));
+    }
+
+    /// A bit for each of 16 bytes that is no digit.
+    inline fn nonDigits(at: P) u32 {
+        const values = @as(V, at[0..16].*) -% @as(V, @splat('0'));
+        return @as(u16, @bitCast(values > @as(V, @splat(9))));
+    }
+
+    /// A string whose text begins here, and whether it has escapes.
+    inline fn string(start: P, end: P, escaped: *bool) Place {
+        var at = start;
+        if (left(at, end) >= 16) {
+            const found = stops(at);
+            if (found != 0) {
+                at += @ctz(found);
+                if (at[0] == '"') return at + 1;
+            } else at += 16;
         }
-        return if (c == closing) false else error.NotAnObject;
+        const behind = oddString(at, end);
+        escaped.* = met_escapes;
+        return behind;
     }
 
-    fn colon(look: *Look) NotAnObject!void {
-        look.space();
-        if (look.peek() != ':') return error.NotAnObject;
-        look.at += 1;
-        look.space();
-    }
-
-    /// Passes a string; whether it has escapes.
-    fn string(look: *Look) NotAnObject!bool {
-        var escaped = false;
-        look.at += 1;
-        while (true) : (look.at += 1) {
-            look.plain();
-            if (look.at >= look.text.len) return error.NotAnObject;
-            switch (look.text[look.at]) {
+    /// Any string, from anywhere in it.
+    noinline fn oddString(start: P, end: P) Place {
+        var at = start;
+        var wide: u32 = 0;
+        met_escapes = false;
+        while (true) : (at += 1) {
+            var found: u32 = 0;
+            while (left(at, end) >= 32) : (at += 32) {
+                found = oddStops(at, &wide) | oddStops(at + 16, &wide) << 16;
+                if (found != 0) break;
+            }
+            if (found == 0 and left(at, end) >= 16) found = oddStops(at, &wide) | 0x10000;
+            if (found != 0) at += @ctz(found);
+            switch (byte(at, end)) {
                 '"' => {
-                    look.at += 1;
-                    return escaped;
+                    if (wide != 0) met_wide = true;
+                    return at + 1;
                 },
                 '\\' => {
-                    escaped = true;
-                    look.at += 1;
-                    switch (look.peek()) {
+                    met_escapes = true;
+                    at += 1;
+                    switch (byte(at, end)) {
                         '"', '\\', '/', 'b', 'f', 'n', 'r', 't' => {},
                         'u' => {
-                            if (hex4(look.text[look.at + 1 ..]) == null) return error.NotAnObject;
-                            look.at += 4;
+                            if (hex4((at + 1)[0..left(at + 1, end)]) == null) return null;
+                            at += 4;
                         },
-                        else => return error.NotAnObject,
+                        else => return null,
                     }
                 },
-                0...31 => return error.NotAnObject,
+                0...31 => return null,
+                128...255 => wide = 1,
                 else => {},
             }
         }
     }
 
-    /// Passes 16 bytes at a time what is neither a quote, a backslash nor a control character.
-    fn plain(look: *Look) void {
-        const V = @Vector(16, u8);
-        while (look.text.len - look.at >= 16) {
-            const bytes: V = look.text[look.at..][0..16].*;
-            const special = (bytes == @as(V, @splat('"'))) | (bytes == @as(V, @splat('\\'))) |
-                (bytes < @as(V, @splat(0x20)));
-            const mask: u16 = @bitCast(special);
-            look.at += @ctz(mask);
-            if (mask != 0) return;
+    /// A number: nearly all fit 16 bytes, with a fraction, without exponent.
+    inline fn number(at: P, end: P) Place {
+        if (left(at, end) < 17) return oddNumber(at, end);
+        const digits = if (at[0] == '-') at + 1 else at;
+        const others = nonDigits(digits) | 0x10000;
+        const whole: u32 = @ctz(others);
+        var behind = whole;
+        var odd = whole == 0 or (digits[0] == '0' and whole != 1);
+        if (whole < 16 and digits[whole] == '.') {
+            const part: u32 = @ctz(others >> @intCast(whole + 1) | 0x10000);
+            behind += 1 + part;
+            odd = odd or part == 0;
         }
+        odd = odd or behind >= 16 or digits[behind] | 0x20 == 'e';
+        return if (odd) oddNumber(at, end) else digits + behind;
     }
 
-    fn digits(look: *Look) bool {
-        const start = look.at;
-        while (look.peek() -% '0' < 10) look.at += 1;
-        return look.at > start;
-    }
-
-    fn number(look: *Look) NotAnObject!void {
-        if (look.peek() == '-') look.at += 1;
-        if (look.peek() == '0') {
-            look.at += 1;
-        } else if (!look.digits()) return error.NotAnObject;
-        if (look.peek() == '.') {
-            look.at += 1;
-            if (!look.digits()) return error.NotAnObject;
+    noinline fn oddNumber(start: P, end: P) Place {
+        var at = start;
+        if (byte(at, end) == '-') at += 1;
+        if (byte(at, end) == '0') at += 1 else at = someDigits(at, end) orelse return null;
+        if (byte(at, end) == '.') at = someDigits(at + 1, end) orelse return null;
+        if (byte(at, end) | 0x20 == 'e') {
+            at += 1;
+            if (byte(at, end) == '+' or byte(at, end) == '-') at += 1;
+            at = someDigits(at, end) orelse return null;
         }
-        if (look.peek() | 0x20 == 'e') {
-            look.at += 1;
-            if (look.peek() == '+' or look.peek() == '-') look.at += 1;
-            if (!look.digits()) return error.NotAnObject;
-        }
+        return at;
     }
 
-    fn word(look: *Look, comptime text: []const u8) NotAnObject!void {
-        if (!std.mem.startsWith(u8, look.text[look.at..], text)) return error.NotAnObject;
-        look.at += text.len;
+    fn someDigits(start: P, end: P) Place {
+        var at = start;
+        while (byte(at, end) -% '0' < 10) at += 1;
+        return if (at == start) null else at;
     }
 
-    fn value(look: *Look, depth: u32) NotAnObject!void {
-        if (depth >= depth_max) return error.NotAnObject;
-        switch (look.peek()) {
-            '"' => _ = try look.string(),
-            '{' => try look.list(depth + 1, '}'),
-            '[' => try look.list(depth + 1, ']'),
-            't' => try look.word("true"),
-            'f' => try look.word("false"),
-            'n' => try look.word("null"),
-            else => try look.number(),
-        }
+    inline fn literal(at: P, end: P, comptime text: []const u8) Place {
+        if (left(at, end) < text.len) return null;
+        return if (std.mem.eql(u8, at[0..text.len], text)) at + text.len else null;
     }
 
-    fn list(look: *Look, depth: u32, closing: u8) NotAnObject!void {
-        var more = look.first(closing);
-        while (more) {
-            if (closing == '}') {
-                if (look.peek() != '"') return error.NotAnObject;
-                _ = try look.string();
-                try look.colon();
+    /// A value, inside so many arrays and objects.
+    inline fn value(at: P, end: P, depth: u32) Place {
+        var escaped = false;
+        return switch (byte(at, end)) {
+            '"' => string(at + 1, end, &escaped),
+            '{', '[' => list(at, end, depth),
+            't' => literal(at, end, "true"),
+            'f' => literal(at, end, "false"),
+            'n' => literal(at, end, "null"),
+            else => number(at, end),
+        };
+    }
+
+    /// The value behind a name and its colon.
+    inline fn colon(start: P, end: P) Place {
+        const at = space(start, end);
+        return if (byte(at, end) == ':') space(at + 1, end) else null;
+    }
+
+    /// Where the next member or element is; behind the last what is behind the array or object.
+    const Next = struct { at: Place = null, last: Place = null };
+
+    inline fn comma(start: P, end: P, closing: u8) Next {
+        const at = space(start, end);
+        const c = byte(at, end);
+        if (c == ',') return .{ .at = space(at + 1, end) };
+        return if (c == closing) .{ .last = at + 1 } else .{};
+    }
+
+    /// Behind an opening bracket.
+    inline fn open(start: P, end: P, closing: u8) Next {
+        const at = space(start, end);
+        return if (byte(at, end) == closing) .{ .last = at + 1 } else .{ .at = at };
+    }
+
+    noinline fn list(start: P, end: P, depth: u32) Place {
+        if (depth >= depth_max) return null;
+        if (start[0] == '[') {
+            var next = open(start + 1, end, ']');
+            while (next.at) |at| {
+                next = comma(value(at, end, depth + 1) orelse return null, end, ']');
             }
-            try look.value(depth);
-            more = try look.next(closing);
+            return next.last;
         }
+        var next = open(start + 1, end, '}');
+        while (next.at) |at| {
+            var escaped = false;
+            if (byte(at, end) != '"') return null;
+            const name_end = string(at + 1, end, &escaped) orelse return null;
+            const begin = colon(name_end, end) orelse return null;
+            next = comma(value(begin, end, depth + 1) orelse return null, end, '}');
+        }
+        return next.last;
     }
 };

@@ -65,6 +65,12 @@ impl SharedLimits {
             .store(limits.log_lines_per_second.into(), Ordering::Relaxed);
     }
 
+    /// `get().output_bytes`, for those that ask for each record.
+    #[inline]
+    pub(crate) fn output_bytes(&self) -> u64 {
+        self.output_bytes.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn get(&self) -> Limits {
         let lines = self.log_lines_per_second.load(Ordering::Relaxed);
         Limits {

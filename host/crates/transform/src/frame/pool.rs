@@ -12,14 +12,24 @@ const BUFFERS_KEPT_MAX: usize = 8;
 const BUFFER_BYTES_KEPT_MAX: usize = 2 << 20;
 
 /// The buffers of one instance.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Pool {
     /// A copy of bytes; the buffer comes back when the last slice of it has gone.
     pub(crate) fn copy(&self, bytes: &[u8]) -> Bytes {
-        let mut buffer = self.0.lock().pop().unwrap_or_default();
+        let mut buffer = self.take();
         buffer.extend_from_slice(bytes);
+        self.lend(buffer)
+    }
+
+    /// An empty buffer, as large as one that was used before.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        self.0.lock().pop().unwrap_or_default()
+    }
+
+    /// The bytes of a buffer; it comes back when the last slice of them has gone.
+    pub(crate) fn lend(&self, buffer: Vec<u8>) -> Bytes {
         Bytes::from_owner(Lent {
             buffer,
             pool: Arc::clone(&self.0),

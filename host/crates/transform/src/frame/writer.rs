@@ -3,14 +3,21 @@
 
 use bytes::Bytes;
 
+use super::Pool;
+
+/// Record index, kind, output, partition and timestamp.
+const OUTPUT_HEAD_BYTES: usize = 4 + 1 + 2 + 4 + 8;
+
 /// A frame under way. Calls follow the layout in `guest-sdk/ABI.md` section 5.
 #[derive(Debug, Default)]
 pub(crate) struct FrameWriter {
     bytes: Vec<u8>,
+    pool: Pool,
 }
 
 impl FrameWriter {
     /// Begins an output; key, value and headers follow.
+    #[inline]
     pub(crate) fn output(
         &mut self,
         index: u32,
@@ -18,13 +25,12 @@ impl FrameWriter {
         partition: Option<i32>,
         timestamp: Option<i64>,
     ) {
-        self.bytes.extend_from_slice(&index.to_le_bytes());
-        self.bytes.push(0);
-        self.bytes.extend_from_slice(&output.to_le_bytes());
-        let partition = partition.unwrap_or(-1);
-        self.bytes.extend_from_slice(&partition.to_le_bytes());
-        let timestamp = timestamp.unwrap_or(i64::MIN);
-        self.bytes.extend_from_slice(&timestamp.to_le_bytes());
+        let mut head = [0; OUTPUT_HEAD_BYTES];
+        head[..4].copy_from_slice(&index.to_le_bytes());
+        head[5..7].copy_from_slice(&output.to_le_bytes());
+        head[7..11].copy_from_slice(&partition.unwrap_or(-1).to_le_bytes());
+        head[11..].copy_from_slice(&timestamp.unwrap_or(i64::MIN).to_le_bytes());
+        self.bytes.extend_from_slice(&head);
     }
 
     /// The key, then the value.
@@ -76,8 +82,9 @@ impl FrameWriter {
         self.bytes.truncate(len);
     }
 
-    /// The frame.
-    pub(crate) fn finish(self) -> Bytes {
-        self.bytes.into()
+    /// The frame; the next one begins.
+    pub(crate) fn finish(&mut self) -> Bytes {
+        let full = std::mem::replace(&mut self.bytes, self.pool.take());
+        self.pool.lend(full)
     }
 }

@@ -96,7 +96,7 @@ impl Pull {
             ));
         }
         self.batch = None;
-        let frame = std::mem::take(&mut self.frame).finish();
+        let frame = self.frame.finish();
         self.desk.lock().answer = Some((frame, std::mem::take(metrics)));
         Ok(())
     }
@@ -136,7 +136,7 @@ impl Pull {
         self.batch = Some(offer);
         self.read = 0;
         self.record_from = 0;
-        self.frame = FrameWriter::default();
+        self.frame.truncate(0);
         Some(header)
     }
 

@@ -12,7 +12,7 @@ mod wstream;
 
 use std::ops::Range;
 
-use wasmtime::{Caller, Engine, Error, Linker};
+use wasmtime::{Caller, Engine, Error, Linker, Memory};
 
 use crate::state::HostState;
 
@@ -32,14 +32,26 @@ pub(crate) fn linker(engine: &Engine) -> Answer<Linker<HostState>> {
 }
 
 /// Memory and state, side by side. Imports may be called before instantiation has ended.
+#[inline]
 fn memory<'a>(caller: &'a mut Host<'_>) -> Answer<(&'a mut [u8], &'a mut HostState)> {
-    let known = caller.data().memory;
-    let memory = known.or_else(|| caller.get_export("memory")?.into_memory());
-    let memory = memory.ok_or_else(|| Error::msg("the module has no memory yet"))?;
-    caller.data_mut().memory = Some(memory);
+    let memory = match caller.data().memory {
+        Some(memory) => memory,
+        None => find_memory(caller)?,
+    };
     Ok(memory.data_and_store_mut(caller))
 }
 
+#[cold]
+fn find_memory(caller: &mut Host<'_>) -> Answer<Memory> {
+    let memory = caller
+        .get_export("memory")
+        .and_then(|export| export.into_memory());
+    let memory = memory.ok_or_else(|| Error::msg("the module has no memory yet"))?;
+    caller.data_mut().memory = Some(memory);
+    Ok(memory)
+}
+
+#[inline]
 fn range(address: u32, length: u32) -> Answer<Range<usize>> {
     let from = usize::try_from(address)?;
     let to = from.checked_add(usize::try_from(length)?);
@@ -47,6 +59,7 @@ fn range(address: u32, length: u32) -> Answer<Range<usize>> {
         .ok_or_else(|| outside(address, length))
 }
 
+#[inline]
 fn slice(memory: &[u8], address: u32, length: u32) -> Answer<&[u8]> {
     memory
         .get(range(address, length)?)
@@ -59,6 +72,7 @@ fn slice_cut(memory: &[u8], address: u32, length: u32, max: usize) -> Answer<&[u
     Ok(whole.get(..max).unwrap_or(whole))
 }
 
+#[inline]
 fn slice_mut(memory: &mut [u8], address: u32, length: u32) -> Answer<&mut [u8]> {
     memory
         .get_mut(range(address, length)?)
@@ -75,6 +89,7 @@ fn array<const N: usize>(memory: &[u8], address: u32, offset: u32) -> Answer<[u8
         .ok_or_else(|| outside(address, offset))
 }
 
+#[inline]
 fn write(memory: &mut [u8], address: u32, bytes: &[u8]) -> Answer<()> {
     let length = u32::try_from(bytes.len())?;
     slice_mut(memory, address, length)?.copy_from_slice(bytes);

@@ -36,9 +36,9 @@ pub(super) fn define(linker: &mut Linker<HostState>) -> Answer<()> {
     Ok(())
 }
 
-fn pull(state: &mut HostState) -> Answer<&mut Pull> {
+fn pull(pull: &mut Option<Box<Pull>>) -> Answer<&mut Pull> {
     let none = || Error::msg("no records are pulled here");
-    state.pull.as_deref_mut().ok_or_else(none)
+    pull.as_deref_mut().ok_or_else(none)
 }
 
 /// Addresses of what `read_batch_header` fills in.
@@ -48,12 +48,12 @@ async fn read_batch_header(mut host: Caller<'_, HostState>, at: Addresses) -> An
     let state = host.data_mut();
     state.end_call();
     let mut metrics = std::mem::take(&mut state.metrics);
-    if let Err(message) = pull(state)?.finish(&mut metrics) {
+    if let Err(message) = pull(&mut state.pull)?.finish(&mut metrics) {
         state.told.bad = Some(message);
         return Err(Error::msg("bad order of calls"));
     }
-    pull(state)?.wait().await;
-    let Some(header) = pull(host.data_mut())?.begin() else {
+    pull(&mut state.pull)?.wait().await;
+    let Some(header) = pull(&mut host.data_mut().pull)?.begin() else {
         return Ok(NO_ACTIVE_TRANSFORM);
     };
     host.as_context_mut().set_epoch_deadline(1);
@@ -81,15 +81,16 @@ fn read_next_record(
     buffer: u32,
     length: u32,
 ) -> Answer<i32> {
-    let output_bytes_max = host.data().shared.limits.get().output_bytes.0;
     let (memory, state) = memory(&mut host)?;
-    if pull(state)?.is_full(output_bytes_max) && pull(state)?.peek().is_some() {
+    let output_bytes_max = state.shared.limits.output_bytes();
+    let pull = pull(&mut state.pull)?;
+    let Some(stored) = pull.peek() else {
+        return Ok(NO_ACTIVE_TRANSFORM);
+    };
+    if pull.is_full(output_bytes_max) {
         state.told.stopped = Some(Stopped::Enough);
         return Err(Error::msg("enough for one call"));
     }
-    let Some(stored) = pull(state)?.peek() else {
-        return Ok(NO_ACTIVE_TRANSFORM);
-    };
     let bytes = payload::payload_bytes(&stored.record);
     let Some(length) = u32::try_from(bytes).ok().filter(|&bytes| bytes <= length) else {
         return Ok(INVALID_BUFFER);
@@ -99,7 +100,7 @@ fn read_next_record(
     write(memory, attributes, &[0])?;
     write(memory, timestamp, &pull_time(stored).to_le_bytes())?;
     write(memory, offset, &stored.offset.0.to_le_bytes())?;
-    pull(state)?.advance();
+    pull.advance();
     // What was said before is about the records before.
     state.told = Told::default();
     Ok(length.cast_signed())
@@ -110,7 +111,7 @@ fn write_record(host: &mut Host<'_>, record: (u32, u32), options: (u32, u32)) ->
     let (memory, state) = memory(host)?;
     let bytes = slice(memory, record.0, record.1)?;
     let options = slice(memory, options.0, options.1)?;
-    let shared = std::sync::Arc::clone(&state.shared);
+    let shared = &state.shared;
     let Ok(topic) = payload::topic(options) else {
         return Ok(INVALID_BUFFER);
     };
@@ -128,8 +129,7 @@ fn write_record(host: &mut Host<'_>, record: (u32, u32), options: (u32, u32)) ->
     let Ok(decoded) = PayloadRecord::decode(bytes) else {
         return Ok(INVALID_BUFFER);
     };
-    let output_bytes_max = shared.limits.get().output_bytes.0;
-    match pull(state)?.output(output_bytes_max) {
+    match pull(&mut state.pull)?.output(shared.limits.output_bytes()) {
         None => return Ok(NO_ACTIVE_TRANSFORM),
         Some(Room::Past) => {}
         Some(Room::Frame(frame, index)) => {

@@ -9,11 +9,18 @@ class Json(unittest.TestCase):
     def test_edits_keep_what_they_do_not_touch(self) -> None:
         rows = [
             ('{"a":1.50}', lambda o: o.set("b", "\u00fc"), '{"a":1.50,"b":"\u00fc"}'),
-            ('{ "a" : 1e2 , "b" : [ "}" ] }', lambda o: o.remove("a"), '{"b":[ "}" ]}'),
+            ('{ "a" : 1e2 , "b" : [ "}" ] }', lambda o: o.remove("a"), '{ "b" : [ "}" ] }'),
             ('{"a":1,"b":2,"a":3}', lambda o: o.set("a", None), '{"a":null,"b":2,"a":null}'),
             ('{"a":1,"b":2,"a":3}', lambda o: o.rename("a", "b"), '{"b":1,"b":3}'),
             ('{"\\u0061":"\\\\"}', lambda o: o.rename("a", 'x"'), '{"x\\"":"\\\\"}'),
             ('{"a":1}', lambda o: o.rename("b", "c"), '{"a":1}'),
+            ('{ "a" : 1 , "b":2 }\n', lambda o: o.rename("a", "c"), '{ "c" : 1 , "b":2 }'),
+            ('{ "a" : 1 , "b":2 }', lambda o: o.set("c", 3), '{ "a" : 1 , "b":2,"c":3}'),
+            ('{"c":{"a":1},"a":"a"}', lambda o: o.rename("a", "b"), '{"c":{"a":1},"b":"a"}'),
+            ('{"\\u0061":1,"b":"a"}', lambda o: o.rename("a", "c"), '{"c":1,"b":"a"}'),
+            ('{"x\\/y":1,"b":"x/y"}', lambda o: o.rename("x/y", "c"), '{"c":1,"b":"x/y"}'),
+            ('{"a":{"b":1.0,"c":["}"]},"d":2}', lambda o: o.remove("d"), '{"a":{"b":1.0,"c":["}"]}}'),
+            ("{ }", lambda o: o.set("a", {}), '{"a":{}}'),
         ]
         for text, edit, wanted in rows:
             with self.subTest(text):

@@ -52,8 +52,11 @@ def export(transform: type[Transform]) -> type:
         def process(self, topic: str, partition: int, records: list[Any]) -> list[Any]:
             answers: list[Any] = []
             for given in records:
+                record = Record(given, topic, partition)
                 try:
-                    answers.append(Ok(_outputs(work(Record(given, topic, partition)), names)))
+                    answer = work(record)
+                    outputs = [_same(given)] if answer is record else _outputs(answer, names)
+                    answers.append(Ok(outputs))
                 except Exception as error:
                     answers.append(Err(_failure(error)))
             return answers
@@ -80,8 +83,14 @@ def _outputs(answer: Any, names: Sequence[str]) -> list[Any]:
     return [_output(output, names) for output in answer]
 
 
-def _output(given: Any, names: Sequence[str]) -> Any:
-    output = given.replace() if isinstance(given, Record) else given
+def _same(given: Any) -> Any:
+    """The output that is the record itself."""
+    return types.Output(0, None, None, given.key, given.value, given.headers)
+
+
+def _output(output: Any, names: Sequence[str]) -> Any:
+    if isinstance(output, Record):
+        return _same(output._input)
     if not isinstance(output, Output):
         raise TypeError(f"a transform returns outputs, not {type(output).__name__}")
     number, partition, timestamp = output.output, output.partition, output.timestamp

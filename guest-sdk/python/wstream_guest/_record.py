@@ -113,4 +113,5 @@ class Record:
 
     def replace(self, **changes: Any) -> Output:
         """An output with the record's key, value and headers but for what is given."""
-        return Output(**{"key": self.key, "value": self.value, "headers": self.headers, **changes})
+        given = {"key": self.key, "value": self.value, "headers": self.headers}
+        return Output(**(given | changes))

@@ -1,6 +1,7 @@
 package wstream
 
 import (
+	"encoding/binary"
 	"slices"
 	"unsafe"
 )
@@ -49,14 +50,14 @@ func (o *Outputs) Send(output Output) {
 		size += len(from.headers)
 		count += from.headerCount
 	}
-	frame := o.frame
-	if cap(frame)-len(frame) < size {
-		frame = slices.Grow(frame, size)
-	}
-	frame = append32(frame, o.index)
-	frame = append(frame, 0, byte(output.Number), byte(output.Number>>8))
-	frame = append32(frame, uint32(output.Partition))
-	frame = append64(frame, uint64(output.TimestampMS))
+	start := len(o.frame)
+	frame := slices.Grow(o.frame, size)[:start+19]
+	head := frame[start:]
+	binary.LittleEndian.PutUint32(head, o.index)
+	head[4] = 0
+	binary.LittleEndian.PutUint16(head[5:], output.Number)
+	binary.LittleEndian.PutUint32(head[7:], uint32(output.Partition))
+	binary.LittleEndian.PutUint64(head[11:], uint64(output.TimestampMS))
 	if from != nil && len(output.Headers) == 0 && from.holds(output.Key, output.Value) {
 		o.frame = append(frame, from.body...)
 		return

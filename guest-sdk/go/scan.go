@@ -106,10 +106,10 @@ func colon(text []byte, at int) int {
 // near is where the text of a string ends that goes on at `at`, if its quote is there; else it is
 // told by `rest`.
 func near(p unsafe.Pointer, at, n int) int {
-	if at+8 > n {
-		return at
+	if at+8 <= n {
+		at += bits.TrailingZeros64(stops(wordAt(p, at))) >> 3
 	}
-	return at + bits.TrailingZeros64(stops(wordAt(p, at)))>>3
+	return at
 }
 
 // rest is the place of the quote that ends the string whose text goes on at `at`.

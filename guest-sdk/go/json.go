@@ -200,6 +200,10 @@ func (o *Object) fill(name string, at, start int) {
 		f := &o.reader.fields[at]
 		f.value, f.valueEnd = start, len(o.given)
 		f.state |= valueGiven
+		if f.state&nameGiven != 0 && f.nameEnd+2 == start {
+			// It is new: no other has its name.
+			return
+		}
 	}
 }
 
@@ -304,17 +308,17 @@ func (r Raw) Object() (*Object, error) {
 func Quote(text string) Raw { return appendQuoted(make([]byte, 0, len(text)+2), text) }
 
 func appendQuoted(out []byte, text string) []byte {
-	at := len(out) + 1
-	out = slices.Grow(out, len(text)+2)[:at+len(text)+1]
-	out[at-1] = '"'
-	for i := 0; i < len(text); i++ {
+	start, n := len(out), len(text)
+	out = slices.Grow(out, n+2)[:start+n+2]
+	out[start], out[start+n+1] = '"', '"'
+	in := out[start+1 : start+n+1]
+	for i := range in {
 		c := text[i]
 		if c < ' ' || c == '"' || c == '\\' {
-			return appendEscaped(out[:at+i], text[i:])
+			return appendEscaped(out[:start+1+i], text[i:])
 		}
-		out[at+i] = c
+		in[i] = c
 	}
-	out[at+len(text)] = '"'
 	return out
 }
 

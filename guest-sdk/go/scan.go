@@ -327,11 +327,11 @@ func (r *reader) members(at int, closing byte, outside, noted int) int {
 			}
 			at = end + 1
 		} else if c|0x20 == '{' && depth < depthMax {
-			inside := false
-			if at, inside = first(text, at, c+2); inside {
+			if at = space(text, at+1); at >= n || byteAt(p, at) != c+2 {
 				r.closings[depth], closing, depth = closing, c+2, depth+1
 				continue
 			}
+			at++
 		} else if at = bare(text, at); at < 0 {
 			return -1
 		}

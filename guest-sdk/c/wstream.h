@@ -601,7 +601,7 @@ static inline uint32_t ws_odd_stops(const char *at, uint32_t *wide) {
     v128_t special = wasm_v128_or(wasm_i8x16_eq(bytes, wasm_i8x16_splat('"')),
                                   wasm_i8x16_eq(bytes, wasm_i8x16_splat('\\')));
     *wide |= wasm_i8x16_bitmask(bytes);
-    return wasm_i8x16_bitmask(wasm_v128_or(special, wasm_u8x16_lt(bytes, wasm_i8x16_splat(' '))));
+    return wasm_i8x16_bitmask(wasm_v128_or(special, wasm_u8x16_le(bytes, wasm_i8x16_splat(0x1f))));
 }
 
 /* A bit for each of 16 bytes that is no digit. */
@@ -747,7 +747,7 @@ static inline const char *ws_pass_word(const char *at, const char *end, const ch
 static const char *ws_pass_list(const char *at, const char *end, int depth);
 
 /* A value, inside so many lists. */
-static inline const char *ws_pass_value(const char *at, const char *end, int depth) {
+__attribute__((always_inline)) static inline const char *ws_pass_value(const char *at, const char *end, int depth) {
     bool escaped;
     if (at >= end) return NULL;
     if (*at == '"') return ws_pass_string(at + 1, end, &escaped);
@@ -978,7 +978,8 @@ __attribute__((noinline)) static uint32_t ws_find(const ws_object *object, uint3
         for (; same; same &= same - 1) {
             uint32_t at = i + (uint32_t)__builtin_ctz(same);
             if (at >= count) return count;
-            if (ws_named(&object->fields[at], name, len)) return at;
+            const ws_field *field = &object->fields[at];
+            if (field->name.len == len && field->value.ptr && ws_equal(field->name.ptr, name, len)) return at;
         }
     }
     return count;

@@ -708,7 +708,9 @@ pub const Object = struct {
             while (found != 0) : (found &= found - 1) {
                 const at = i + @ctz(found);
                 if (at >= object.len) return object.len;
-                if (object.room[at].is(wanted)) return at;
+                const field = &object.room[at];
+                if (field.name.len == name_len and field.value != null and same(field.name.ptr, name, name_len))
+                    return at;
             }
             unseen = 0xff;
         }

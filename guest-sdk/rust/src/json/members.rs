@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use super::chunk::TAGS;
 use super::error::Error;
 use super::name::{NO_TAG, Name, Tag, same, tag_at};
 use super::scan::{self, Text};
@@ -73,7 +74,7 @@ impl Drop for Kept {
 #[derive(Debug, Default)]
 pub(super) struct Members {
     list: Vec<Member>,
-    /// Of their names as they are now.
+    /// Of their names as they are now, and none behind them, so that each is in a whole chunk.
     tags: Vec<Tag>,
     /// Whether names have escapes, so that their bytes are not what they mean.
     escaped: bool,
@@ -179,6 +180,7 @@ impl Members {
                 state: State::AS_WRITTEN,
             });
         });
+        tags.extend_from_slice(&[NO_TAG; TAGS]);
         self.escaped = text.escaped_names;
         let close = text.finish(end)? - 1;
         Ok(Braces { open, close })
@@ -277,7 +279,10 @@ impl Members {
     #[inline]
     pub(super) fn add(&mut self, name: &Name<'_>) {
         self.note_edit(self.list.len());
-        self.tags.push(name.tag());
+        if let Some(tag) = self.tags.get_mut(self.list.len()) {
+            *tag = name.tag();
+        }
+        self.tags.push(NO_TAG);
         self.list.push(Member {
             key: Span::default(),
             value: Span::default(),

@@ -45,39 +45,28 @@ impl<'n> Name<'n> {
         self.tag
     }
 
-    /// The first of the tags from a place on that fits.
+    /// The first of the tags from a place on that fits; the last [`TAGS`] may be passed over.
     #[inline]
     pub(super) fn find(&self, tags: &[Tag], from: usize) -> Option<usize> {
-        let found = self.place(tags, from);
-        (found < tags.len()).then_some(found)
+        let tags = tags.get(from..)?;
+        let found = place(tags, self.tag, self.mask);
+        (found < tags.len()).then(|| from + found)
     }
+}
 
-    /// As `find`, with a place behind the tags for none: one word, as `scan` says.
-    #[inline(never)]
-    fn place(&self, tags: &[Tag], mut from: usize) -> usize {
-        loop {
-            let left = tags.get(from..).unwrap_or_default();
-            let (found, first) = if let Some(chunk) = left.first_chunk() {
-                (same_tags(chunk, self.tag, self.mask), from)
-            } else if let Some(last) = tags.last_chunk() {
-                let before = TAGS - left.len();
-                let found = same_tags(last, self.tag, self.mask) >> before << before;
-                (found, tags.len() - TAGS)
-            } else {
-                let same = |tag| tag & self.mask == self.tag;
-                let left = left.iter().enumerate();
-                let found = left.fold(0, |found, (n, tag)| found | u32::from(same(*tag)) << n);
-                (found, from)
-            };
-            if found != 0 {
-                return first + found.trailing_zeros() as usize;
-            }
-            if left.len() < TAGS {
-                return usize::MAX;
-            }
-            from += TAGS;
+/// Where a tag is among others; a place behind them if it is not there.
+#[inline(never)]
+fn place(tags: &[Tag], tag: Tag, mask: Tag) -> usize {
+    let (chunks, _) = tags.as_chunks();
+    let mut at = 0;
+    for chunk in chunks {
+        let found = same_tags(chunk, tag, mask);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize;
         }
+        at += TAGS;
     }
+    usize::MAX
 }
 
 /// Up to eight bytes as a number.
@@ -124,11 +113,15 @@ mod tests {
                 for behind in ["\":1}", "\": null}", "\"\n\n\n"] {
                     let key = format!("{other}{behind}");
                     let shared = text.len() > 3 && text.get(..4) == other.get(..4);
-                    let found = name.find(&[tag_at(key.as_bytes(), 0)], 0);
+                    let mut tags = [NO_TAG; TAGS];
+                    tags[0] = tag_at(key.as_bytes(), 0);
+                    let found = name.find(&tags, 0);
                     assert_eq!(found.is_some(), text == other || shared, "{text} {key}");
                 }
             }
-            assert_eq!(name.find(&[NO_TAG, name.tag()], 0), Some(1), "{text}");
+            let mut tags = [NO_TAG; TAGS];
+            tags[1] = name.tag();
+            assert_eq!(name.find(&tags, 0), Some(1), "{text}");
         }
     }
 
@@ -137,7 +130,7 @@ mod tests {
         let name = Name::new("name");
         for len in 0..20 {
             for at in 0..len {
-                let mut tags = vec![Name::new("other").tag(); len];
+                let mut tags = vec![Name::new("other").tag(); len + TAGS];
                 tags[at] = name.tag();
                 for from in 0..len {
                     let wanted = (from <= at).then_some(at);

@@ -17,6 +17,11 @@ use super::error::Error;
 /// The deepest nesting; serde_json's bound too, so that both ways accept the same records.
 const DEPTH_MAX: u32 = 128;
 
+/// What stands between members and their parts where there is a space or none.
+const COLON_SPACE: u16 = u16::from_le_bytes(*b": ");
+const COMMA_SPACE: u16 = u16::from_le_bytes(*b", ");
+const COMMA_QUOTE: u16 = u16::from_le_bytes(*b",\"");
+
 /// What is wrong where something that must come is missing.
 const NO_VALUE: &str = "a value is missing";
 const NO_END: &str = "a comma or the end of the array or object is missing";
@@ -89,6 +94,11 @@ impl<'a> Text<'a> {
             Some(pair) if pair as u8 == b':' && pair >> 8 > u16::from(b' ') => {
                 Some((at + 1, (pair >> 8) as u8))
             }
+            // As many programs write it.
+            Some(COLON_SPACE) => match self.bytes.get(at + 2) {
+                Some(first) if *first > b' ' => Some((at + 2, *first)),
+                _ => self.colon_and_space(at),
+            },
             _ => self.colon_and_space(at),
         }
     }
@@ -141,15 +151,18 @@ impl<'a> Text<'a> {
                 value: begin.0,
                 value_end,
             });
-            at = value_end + 2;
-            if two(self.bytes, value_end) != Some(u16::from_le_bytes(*b",\"")) {
-                let end = space(self.bytes, value_end);
-                match self.bytes.get(end) {
-                    Some(b'}') => return behind(end),
-                    Some(b',') => at = self.key(end + 1)?.get(),
-                    _ => return self.wrong(end, NO_END),
+            at = match two(self.bytes, value_end) {
+                Some(COMMA_QUOTE) => value_end + 2,
+                Some(COMMA_SPACE) if self.bytes.get(value_end + 2) == Some(&b'"') => value_end + 3,
+                _ => {
+                    let end = space(self.bytes, value_end);
+                    match self.bytes.get(end) {
+                        Some(b'}') => return behind(end),
+                        Some(b',') => self.key(end + 1)?.get(),
+                        _ => return self.wrong(end, NO_END),
+                    }
                 }
-            }
+            };
         }
     }
 

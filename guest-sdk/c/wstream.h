@@ -56,11 +56,8 @@ static inline ws_text ws_cstr(const char *text) { return (ws_text){text, (uint32
  * up to this length they are made here. */
 enum { WS_COPY_MAX = 256 };
 
-/* Copies bytes that do not overlap, and says where they end. */
-__attribute__((noinline)) static char *ws_copy(char *to, const char *from, size_t len) {
-    if (len > WS_COPY_MAX) {
-        memcpy(to, from, len);
-    } else if (len >= 64) {
+__attribute__((noinline)) static void ws_copy_short(char *to, const char *from, size_t len) {
+    if (len >= 64) {
         for (size_t i = 0; i + 64 < len; i += 64) memcpy(to + i, from + i, 64);
         memcpy(to + len - 64, from + len - 64, 64);
     } else if (len >= 32) {
@@ -77,6 +74,15 @@ __attribute__((noinline)) static char *ws_copy(char *to, const char *from, size_
         memcpy(to + len - 4, from + len - 4, 4);
     } else {
         for (size_t i = 0; i < len; i++) to[i] = from[i];
+    }
+}
+
+/* Copies bytes that do not overlap, and says where they end. */
+static inline char *ws_copy(char *to, const char *from, size_t len) {
+    if (len > WS_COPY_MAX) {
+        memcpy(to, from, len);
+    } else {
+        ws_copy_short(to, from, len);
     }
     return to + len;
 }

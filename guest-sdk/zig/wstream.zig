@@ -393,16 +393,18 @@ fn size(bytes: Bytes) usize {
 }
 
 fn copy(at: *[]u8, bytes: []const u8) void {
-    if (bytes.len > 0) copyTo(at.ptr, bytes.ptr, bytes.len);
+    if (bytes.len > copy_max) {
+        @memcpy(at.*[0..bytes.len], bytes);
+    } else if (bytes.len > 0) copyShort(at.ptr, bytes.ptr, bytes.len);
     at.* = at.*[bytes.len..];
 }
 
 /// Copies of unknown length are calls out of the module, which take as long as some hundred bytes:
-/// shorter ones are made here.
-noinline fn copyTo(to: [*]u8, from: [*]const u8, len: usize) void {
-    if (len > 256) {
-        @memcpy(to[0..len], from[0..len]);
-    } else if (len >= 64) {
+/// up to this length they are made here.
+const copy_max = 256;
+
+noinline fn copyShort(to: [*]u8, from: [*]const u8, len: usize) void {
+    if (len >= 64) {
         var i: usize = 0;
         while (i + 64 < len) : (i += 64) to[i..][0..64].* = from[i..][0..64].*;
         to[len - 64 ..][0..64].* = from[len - 64 ..][0..64].*;

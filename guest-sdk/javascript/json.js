@@ -34,7 +34,7 @@ export class JsonObject {
   }
 
   raw(name) {
-    return this._all().findLast((field) => field.name === name)?.raw;
+    return named(this._all(), name).at(-1)?.raw;
   }
 
   elements(name) {
@@ -51,7 +51,7 @@ export class JsonObject {
   setRaw(name, raw) {
     const value = JSON.parse(raw);
     if (!this.has(name)) this._append(name, raw);
-    else for (const field of this._edit()) if (field.name === name) field.raw = raw;
+    else for (const field of named(this._edit(), name)) field.raw = raw;
     assign(this._value, name, value);
   }
 
@@ -71,9 +71,7 @@ export class JsonObject {
       this._text = this._text.replace(`"${from}"`, () => quoted);
       this._fields = null;
     } else {
-      for (const field of this._edit()) {
-        if (field.name === from) Object.assign(field, { name: to, quoted });
-      }
+      for (const field of named(this._edit(), from)) call(field, to, quoted);
     }
     assign(this._value, to, this._value[from]);
     delete this._value[from];
@@ -81,7 +79,7 @@ export class JsonObject {
   }
 
   toString() {
-    return (this._text ??= `{${this._fields.map(textOf).join(',')}}`);
+    return (this._text ??= textOf(this._fields));
   }
 
   /** Whether the name of a field that there is can be in one place of the text only. */
@@ -103,7 +101,7 @@ export class JsonObject {
       return;
     }
     if (this._fields.length) this._fields.at(-1).after = '';
-    this._fields.push({ before: '', name, quoted, colon: ':', raw, after: '' });
+    this._fields.push({ name, head: `${quoted}:`, raw, after: '' });
   }
 
   _all() {
@@ -132,8 +130,29 @@ function parsed(text) {
   }
 }
 
-function textOf({ before, quoted, colon, raw, after }) {
-  return before + quoted + colon + raw + after;
+/** The fields of that name. */
+function named(fields, name) {
+  const found = [];
+  // An iterator takes longer than an index, for each field.
+  for (let i = 0; i < fields.length; i += 1) if (fields[i].name === name) found.push(fields[i]);
+  return found;
+}
+
+/** Gives a field another name; its head is all that is before its value. */
+function call(field, name, quoted) {
+  const { head } = field;
+  const from = head.indexOf('"');
+  field.name = name;
+  field.head = head.slice(0, from) + quoted + head.slice(behindString(head, from));
+}
+
+function textOf(fields) {
+  let text = '';
+  for (let i = 0; i < fields.length; i += 1) {
+    const field = fields[i];
+    text += (i ? ',' : '{') + field.head + field.raw + field.after;
+  }
+  return fields.length ? `${text}}` : '{}';
 }
 
 /** The fields of an object with the white space between them; `values` is what it means. */
@@ -143,19 +162,13 @@ function fields(text, values) {
   let start = space(text, at);
   while (text[start] !== '}') {
     const colon = behindString(text, start);
-    const quoted = text.slice(start, colon);
-    const name = quoted.includes('\\') ? JSON.parse(quoted) : quoted.slice(1, -1);
+    const inner = text.slice(start + 1, colon - 1);
+    const name = inner.includes('\\') ? JSON.parse(`"${inner}"`) : inner;
     const from = space(text, space(text, colon) + 1);
     const to = behind(text, from, values[name]);
     const end = space(text, to);
-    found.push({
-      before: text.slice(at, start),
-      name,
-      quoted,
-      colon: text.slice(colon, from),
-      raw: text.slice(from, to),
-      after: text.slice(to, end),
-    });
+    const after = end === to ? '' : text.slice(to, end);
+    found.push({ name, head: text.slice(at, from), raw: text.slice(from, to), after });
     if (text[end] === '}') break;
     at = end + 1;
     start = space(text, at);
@@ -188,7 +201,9 @@ function behind(text, at, value) {
   if (first === '{' || first === '[') return behindNested(text, at, value);
   const comma = text.indexOf(',', at);
   // Behind the last one there is the bracket that ends the text.
-  return at + text.slice(at, comma < 0 ? -1 : comma).trimEnd().length;
+  let end = comma < 0 ? text.length - 1 : comma;
+  while (text.charCodeAt(end - 1) <= 32) end -= 1;
+  return end;
 }
 
 function behindNested(text, at, value) {

@@ -169,7 +169,9 @@ function sameOf({ key, value, headers }) {
     timestamp: undefined,
     key: sent(key),
     value: sent(value),
-    headers: headers.map(({ name, value }) => ({ name, value: sent(value) })),
+    headers: headers.length
+      ? headers.map(({ name, value }) => ({ name, value: sent(value) }))
+      : headers,
   };
 }
 

@@ -20,8 +20,8 @@ type reader struct {
 	text []byte
 	// The fields of the outermost object.
 	fields []field
-	// A string since this was last set to false has escapes.
-	escaped bool
+	// Whether a string since this was last set to 0 has escapes.
+	escaped fieldState
 	// A string holds bytes above 127, which nobody has checked yet.
 	wide bool
 	// The brackets that close what the container in work stands in.
@@ -133,7 +133,7 @@ func (r *reader) rest(at int) int {
 		case c == '"':
 			return at
 		case c == '\\':
-			r.escaped = true
+			r.escaped = escaped
 			if at = escape(text, at+1); at < 0 {
 				return -1
 			}
@@ -300,10 +300,11 @@ func (r *reader) members(at int, closing byte, outside, noted int) int {
 			if byteAt(p, at) != '"' {
 				return -1
 			}
-			name, state := at+1, fieldState(0)
+			name := at + 1
 			end := near(p, name, n)
+			r.escaped = 0
 			if end >= n || byteAt(p, end) != '"' {
-				if end, state = r.name(name); end < 0 {
+				if end = r.rest(name); end < 0 {
 					return -1
 				}
 			}
@@ -314,7 +315,7 @@ func (r *reader) members(at int, closing byte, outside, noted int) int {
 			}
 			if depth == noted {
 				f = r.add()
-				f.name, f.nameEnd, f.value, f.state = name, end, at, state
+				f.name, f.nameEnd, f.value, f.state = name, end, at, r.escaped
 			}
 		}
 		// A value begins here.
@@ -359,18 +360,6 @@ func (r *reader) members(at int, closing byte, outside, noted int) int {
 		}
 	}
 	return -1
-}
-
-// name is the end of a name whose text begins there, and whether it has escapes.
-//
-//go:noinline
-func (r *reader) name(at int) (int, fieldState) {
-	r.escaped = false
-	at = r.rest(at)
-	if r.escaped {
-		return at, escaped
-	}
-	return at, 0
 }
 
 // same says whether bytes are those of a text. The comparison that Go has goes byte by byte.

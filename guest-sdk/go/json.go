@@ -249,7 +249,10 @@ func (r Raw) Is(text string) bool {
 		return false
 	}
 	inner := r[1 : len(r)-1]
-	return same(inner, text) || bytes.IndexByte(inner, '\\') >= 0 && string(unescape(inner)) == text
+	if bytes.IndexByte(inner, '\\') >= 0 {
+		return string(unescape(inner)) == text
+	}
+	return same(inner, text)
 }
 
 // Text is the text of a string; false if the value is none.

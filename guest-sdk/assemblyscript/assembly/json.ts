@@ -184,7 +184,7 @@ export class Json {
     if (from == to) return true;
     this.remove(to);
     const quoted = quote(to);
-    for (; i < n; i++) if (isNamed(this.at(i), key, keyLen)) call(this.at(i), quoted, to);
+    for (; i < n; i++) if (isNamed(this.at(i), key, keyLen)) call(this.at(i), quoted);
     return (this.edited = true);
   }
 
@@ -215,7 +215,7 @@ export class Json {
     const field = changetype<Field>(this.fields.more(offsetof<Field>()));
     field.value = value;
     field.valueLen = valueLen;
-    call(field, quote(name), name);
+    call(field, quote(name));
   }
 
   /** The object as it is now, valid until the record is done. */
@@ -273,15 +273,16 @@ function isNamedEscaped(field: Field, key: usize, len: u32): bool {
 }
 
 /** Gives a field a name, which was quoted just now. */
-function call(field: Field, quoted: usize, name: string): void {
+function call(field: Field, quoted: usize): void {
   field.name = quoted + 1;
   field.nameLen = quotedLen - 2;
-  field.escaped = field.nameLen != <u32>String.UTF8.byteLength(name);
+  field.escaped = field.nameLen != plainLen;
   field.touched = true;
 }
 
-/** The length of what was quoted last. */
+/** The length of what was quoted last, with and without quotes and escapes. */
 let quotedLen: u32 = 0;
+let plainLen: u32 = 0;
 
 /** A string as JSON, valid until the record is done. */
 function quote(text: string): usize {
@@ -307,6 +308,7 @@ function quote(text: string): usize {
   }
   store<u8>(at++, 0x22);
   quotedLen = <u32>(at - start);
+  plainLen = len;
   return start;
 }
 

@@ -135,7 +135,7 @@ pub const Level = enum(i32) { trace, debug, info, warn, err };
 
 /// Writes a line to the module's log; the host cuts it at 4 KiB and limits lines per second.
 pub fn log(level: Level, line: []const u8) void {
-    host.log(@backingInt(level), line.ptr, line.len);
+    host.log(@intFromEnum(level), line.ptr, line.len);
 }
 
 /// Adds to a counter.

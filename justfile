@@ -50,9 +50,9 @@ crash:
     WSTREAM_KILLS=50 cargo test -p wstream --test integration kill -- --nocapture
     WSTREAM_LOG_KILLS=120 cargo test -p wstream-log kill -- --nocapture
 
-# One fuzz target for some seconds.
-fuzz target seconds="600":
-    cd tests/fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }} -- -max_total_time={{ seconds }}
+# Every fuzz target for ten minutes, or those named: `just fuzz 60 output_frame`.
+fuzz seconds="600" *targets:
+    bash scripts/fuzz.sh {{ seconds }} {{ targets }}
 
 # The measurements of tests/bench/README.md.
 bench *args:

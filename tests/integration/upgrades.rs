@@ -132,6 +132,34 @@ fn a_version_that_does_well_on_trial_goes_on_with_what_was_held_back() {
 }
 
 #[test]
+fn a_node_that_dies_in_a_trial_begins_with_the_version_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = started(dir.path());
+    let bad = module(dir.path(), "bad.wasm", true);
+    let args = ["push", "m", bad.to_str().unwrap(), "--trial", "40"];
+    assert_eq!(command(&node, &args).code, 0);
+    let mixed: Vec<String> = (0..10)
+        .flat_map(|n| [format!("a{n}"), format!("!f{n}")])
+        .collect();
+    // One failure of twenty is allowed, so the verdict is out while there are few records.
+    produce(&node, mixed[..1].iter().cloned());
+    until("the trial", || {
+        let trial = node.get("/api/v1/transforms/m")["trial"].clone();
+        (trial["records"] == 1).then_some(())
+    });
+    assert_eq!((active(&node), values(&node, "out")), (json!(2), vec![]));
+    let node = node.kill().start();
+    assert_eq!(active(&node), 1);
+    node.wait_for_line("the node ended while the version was on trial");
+    produce(&node, mixed[1..].iter().cloned());
+    let out = until("all records", || {
+        let out = values(&node, "out");
+        (out.len() >= mixed.len()).then_some(out)
+    });
+    assert_eq!(out, mixed);
+}
+
+#[test]
 fn a_shadow_reports_what_differs_and_leaves_the_pipeline_alone() {
     let dir = tempfile::tempdir().unwrap();
     let node = started(dir.path());

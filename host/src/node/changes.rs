@@ -15,7 +15,9 @@ use crate::config;
 use crate::pipeline::{
     PipelineConfig, Plan, Rehearsal, RehearsalPlan, RehearsalStart, Trial, TrialLimits, Verdict,
 };
-use crate::registry::{Change, From, Reference, Refusal, RehearsalTerms, Switch, TrialTerms};
+use crate::registry::{
+    Change, From, Reference, Refusal, Registry, RehearsalTerms, Switch, TrialTerms,
+};
 
 impl Parts {
     /// Makes a change of a module: pipelines that name it without a version go on with the new one
@@ -56,10 +58,15 @@ impl Parts {
         terms: Option<TrialTerms>,
         file: Option<&Path>,
     ) -> Result<(), Refusal> {
-        let before = core.registry.get(&name)?.active;
-        core.registry.activate(&name, version).await?;
+        let entry = core.registry.get(&name)?;
+        let before = entry.settled;
         // Nothing is on trial that is what there was.
         let terms = terms.filter(|_| before != version);
+        match terms {
+            // Should the node end before the verdict, it begins with the version before.
+            Some(_) => core.registry.put_on_trial(&name, version).await?,
+            None => core.registry.activate(&name, version).await?,
+        };
         let trial = terms.map(|terms| {
             let limits = TrialLimits {
                 records: terms.records,
@@ -72,17 +79,17 @@ impl Parts {
         let applied = self.apply(core, self.config.clone(), file).await;
         self.trial = None;
         if let Err(error) = applied {
-            core.registry.activate(&name, before).await?;
+            core.registry.restore(&entry).await?;
             return Err(Refusal::Unfit(format!("{error:#}")));
         }
         if let Some(trial) = trial {
             let shown = trial.clone();
             core.running.set_trial(&name, move || shown.status());
             let back = (name, version, before);
-            let switch = self.switch.clone();
+            let ways = (core.registry.clone(), self.switch.clone());
             core.work
                 .clone()
-                .spawn(bring_back(trial, back, switch, core.work.clone()));
+                .spawn(end_trial(trial, back, ways, core.work.clone()));
         }
         Ok(())
     }
@@ -193,11 +200,12 @@ fn step_of(pipeline: &PipelineConfig, module: &str) -> Option<usize> {
     })
 }
 
-/// Waits for a trial's verdict, and brings the version before back if it is a bad one.
-async fn bring_back(
+/// Waits for a trial's verdict: a good one makes the version last, a bad one brings the version
+/// before back.
+async fn end_trial(
     trial: Trial,
     (name, version, before): (String, u64, u64),
-    switch: Switch,
+    (registry, switch): (Registry, Switch),
     stop: crate::shutdown::Shutdown,
 ) {
     let verdict = tokio::select! {
@@ -211,6 +219,9 @@ async fn bring_back(
             module = name,
             version, records, failed, "the trial is passed"
         );
+        if let Err(error) = registry.settle(&name, version).await {
+            error!(module = name, version, %error, "the version will not be active after a restart");
+        }
         return;
     }
     warn!(

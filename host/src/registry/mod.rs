@@ -24,6 +24,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tracing::warn;
 use wstream_log::{Metadata, MetadataError};
 use wstream_record::{ByteSize, Clock};
 use wstream_transform::{LogReader, Module, ModuleError, Runtime};
@@ -69,6 +70,9 @@ pub struct Entry {
     pub name: String,
     /// The version that pipelines get who name none.
     pub active: u64,
+    /// The active version after a restart: the one before, while another is on trial.
+    #[serde(skip)]
+    pub settled: u64,
     /// Every version, the oldest first.
     pub versions: Vec<Version>,
     /// The number of the last version, also of one that is gone.
@@ -81,6 +85,9 @@ pub struct Entry {
 struct Name {
     active: u64,
     last: u64,
+    /// The version that is active until the node stops, or its trial is passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trial: Option<u64>,
 }
 
 /// What became of an upload.
@@ -303,16 +310,19 @@ impl Registry {
             description: module.metadata().description.clone().unwrap_or_default(),
             created_ms: self.0.clock.now().0,
         };
-        let active = self.get(name).map_or(number, |entry| entry.active);
+        let known = self.get(name).ok();
+        let settled = known.as_ref().map_or(number, |entry| entry.settled);
+        let active = known.as_ref().map_or(number, |entry| entry.active);
         let metadata = &self.0.metadata;
         metadata
             .put_document(VERSIONS, &format!("{name}@{number}"), json(&version))
             .await?;
-        self.write_name(name, active, number).await?;
+        self.write_name(name, settled, number, active).await?;
         let mut entries = self.0.entries.write();
         let entry = entries.entry(name.to_owned()).or_insert_with(|| Entry {
             name: name.to_owned(),
             active,
+            settled,
             versions: Vec::new(),
             last: 0,
         });
@@ -321,8 +331,18 @@ impl Registry {
         Ok(version)
     }
 
-    async fn write_name(&self, name: &str, active: u64, last: u64) -> Result<(), RegistryError> {
-        let body = json(&Name { active, last });
+    async fn write_name(
+        &self,
+        name: &str,
+        settled: u64,
+        last: u64,
+        active: u64,
+    ) -> Result<(), RegistryError> {
+        let body = json(&Name {
+            active: settled,
+            last,
+            trial: (active != settled).then_some(active),
+        });
         Ok(self.0.metadata.put_document(NAMES, name, body).await?)
     }
 
@@ -331,6 +351,45 @@ impl Registry {
     /// # Errors
     /// There is no such version, or its file is gone.
     pub async fn activate(&self, name: &str, version: u64) -> Result<Entry, RegistryError> {
+        self.set_active(name, version, |_| Some(version)).await
+    }
+
+    /// Makes a version the active one until the node stops; `settle` makes it last.
+    ///
+    /// # Errors
+    /// There is no such version, or its file is gone.
+    pub async fn put_on_trial(&self, name: &str, version: u64) -> Result<Entry, RegistryError> {
+        self.set_active(name, version, |entry| Some(entry.settled))
+            .await
+    }
+
+    /// A version has passed its trial: it is active after a restart too, if it still is now.
+    ///
+    /// # Errors
+    /// There is no such name, or the store failed.
+    pub async fn settle(&self, name: &str, version: u64) -> Result<(), RegistryError> {
+        let passed = |entry: &Entry| (entry.active == version).then_some(version);
+        self.set_active(name, version, passed).await?;
+        Ok(())
+    }
+
+    /// Takes a change of the active version back.
+    ///
+    /// # Errors
+    /// As `activate`.
+    pub async fn restore(&self, before: &Entry) -> Result<(), RegistryError> {
+        let settled = |_: &Entry| Some(before.settled);
+        self.set_active(&before.name, before.active, settled)
+            .await?;
+        Ok(())
+    }
+
+    async fn set_active(
+        &self,
+        name: &str,
+        version: u64,
+        settled: impl Fn(&Entry) -> Option<u64>,
+    ) -> Result<Entry, RegistryError> {
         let _changes = self.0.changes.lock().await;
         let entry = self.get(name)?;
         let found = entry.versions.iter().find(|v| v.version == version);
@@ -342,9 +401,13 @@ impl Registry {
             let name = name.to_owned();
             return Err(RegistryError::Gone { name, version });
         }
-        self.write_name(name, version, entry.last).await?;
+        let Some(settled) = settled(&entry) else {
+            return Ok(entry);
+        };
+        self.write_name(name, settled, entry.last, version).await?;
         if let Some(entry) = self.0.entries.write().get_mut(name) {
             entry.active = version;
+            entry.settled = settled;
         }
         self.get(name)
     }
@@ -431,9 +494,19 @@ fn read_entries(metadata: &Metadata) -> Result<BTreeMap<String, Entry>, Registry
     let mut entries = BTreeMap::new();
     for (name, body) in metadata.documents(NAMES) {
         let told: Name = serde_json::from_slice(&body).map_err(|e| broken(&name, e))?;
+        if let Some(version) = told.trial {
+            let serves = told.active;
+            warn!(
+                module = name,
+                version,
+                serves,
+                "the node ended while the version was on trial: the one before serves"
+            );
+        }
         let entry = Entry {
             name: name.clone(),
             active: told.active,
+            settled: told.active,
             versions: Vec::new(),
             last: told.last,
         };

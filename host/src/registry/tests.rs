@@ -49,12 +49,16 @@ impl Bench {
     }
 }
 
-async fn put(registry: &Registry, name: &str, bytes: &[u8]) -> Result<Stored, RegistryError> {
+async fn store(registry: &Registry, name: &str, bytes: &[u8]) -> Result<Stored, RegistryError> {
     let mut upload = registry.begin().await?;
     for piece in bytes.chunks(100) {
         upload.write(piece).await?;
     }
-    let stored = registry.put(name, upload).await?;
+    registry.put(name, upload).await
+}
+
+async fn put(registry: &Registry, name: &str, bytes: &[u8]) -> Result<Stored, RegistryError> {
+    let stored = store(registry, name, bytes).await?;
     registry.activate(name, stored.version.version).await?;
     Ok(stored)
 }
@@ -207,6 +211,37 @@ async fn a_version_whose_file_is_gone_is_not_activated_and_can_be_uploaded_again
     assert_eq!(registry.get("a").unwrap().active, 1);
     let error = registry.activate("a", 7).await.unwrap_err().to_string();
     assert_eq!(error, "module \"a\" has no version 7");
+}
+
+#[tokio::test]
+async fn a_version_on_trial_is_active_until_a_restart_unless_it_has_passed() {
+    let bench = Bench::new();
+    let registry = bench.open().await;
+    for n in 1..=3 {
+        store(&registry, "a", &module(n)).await.unwrap();
+    }
+    registry.put_on_trial("a", 2).await.unwrap();
+    // An upload on the way does not make it last.
+    store(&registry, "a", &module(4)).await.unwrap();
+    assert_eq!(registry.get("a").unwrap().active, 2);
+    let registry = bench.open().await;
+    assert_eq!(registry.get("a").unwrap().active, 1);
+
+    registry.put_on_trial("a", 2).await.unwrap();
+    registry.settle("a", 2).await.unwrap();
+    let registry = bench.open().await;
+    assert_eq!(registry.get("a").unwrap().active, 2);
+
+    // Another version was made active before the verdict, and one that did not fit was taken back.
+    registry.put_on_trial("a", 3).await.unwrap();
+    let on_trial = registry.get("a").unwrap();
+    registry.activate("a", 4).await.unwrap();
+    registry.settle("a", 3).await.unwrap();
+    assert_eq!(registry.get("a").unwrap().active, 4);
+    registry.restore(&on_trial).await.unwrap();
+    assert_eq!(registry.get("a").unwrap().active, 3);
+    let registry = bench.open().await;
+    assert_eq!(registry.get("a").unwrap().active, 2);
 }
 
 #[test]

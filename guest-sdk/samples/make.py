@@ -48,6 +48,8 @@ project = [
         ('{"m\\u0073g":"escaped name"}', '{"message":"escaped name","env":"prod"}'),
         ('{"é":"ü","msg":"😀"}', '{"é":"ü","message":"😀","env":"prod"}'),
         ('{"' + "long" * 50 + '":"' + "text " * 500 + '","msg":1}', '{"' + "long" * 50 + '":"' + "text " * 500 + '","message":1,"env":"prod"}'),
+        # As deep as every language goes: 128, with something in the innermost.
+        ('{"a":' + "[" * 127 + "7" + "]" * 127 + "}", '{"a":' + "[" * 127 + "7" + "]" * 127 + ',"env":"prod"}'),
         ("{" + ",".join(f'"f{n}":{n}' for n in range(300)) + "}", "{" + ",".join(f'"f{n}":{n}' for n in range(300)) + ',"env":"prod"}'),
     ]
 ]

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Builds the samples of every language with the released program, runs their cases, measures identity
-and project, and writes guest-sdk/RESULTS.md: `just languages`.
+and project, and writes guest-sdk/RESULTS.md and the table in guest-sdk/README.md: `just languages`.
 
 A language whose compiler is not there is named as skipped. Figures are of one run on one machine, one
 after another; `wstream transform bench` makes each, on JSON records of 305 bytes.
@@ -22,6 +22,8 @@ target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
 wstream = target / "release/wstream"
 SAMPLES = ["identity", "project", "split", "strict"]
 STATEFUL = ["count"]
+TABLE_BEGIN = "<!-- measured by just languages -->"
+TABLE_END = "<!-- end -->"
 
 # A language: where its samples are, and what their code is called in a folder of its own.
 LANGUAGES = {
@@ -198,6 +200,13 @@ def main():
         "",
     ]
     (root / "guest-sdk/RESULTS.md").write_text("\n".join(text))
+    # A run of some languages is no table of all.
+    if not sys.argv[1:]:
+        readme = root / "guest-sdk/README.md"
+        head, _, rest = readme.read_text().partition(TABLE_BEGIN)
+        _, _, tail = rest.partition(TABLE_END)
+        table = "\n".join(heading + rows)
+        readme.write_text(f"{head}{TABLE_BEGIN}\n{table}\n{TABLE_END}{tail}")
     print(f"guest-sdk/RESULTS.md: {len(tested)} languages and kinds")
 
 

@@ -208,9 +208,11 @@ async fn hold(transform: &Transform, count: usize) -> anyhow::Result<u64> {
     Ok(after.saturating_sub(before))
 }
 
+/// Memory of this process. A page that many instances map, as the first contents of a module's
+/// memory, counts once; `VmRSS` would count it for each.
 fn resident_bytes() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let status = std::fs::read_to_string("/proc/self/smaps_rollup")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Pss:"));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
     let kib: u64 = kib
         .context("the system does not say how much memory is used")?

@@ -1,19 +1,19 @@
-//! An instance of a component with the world `wstream:transform/transform`, and one call of it.
+//! An instance of a component with a world of `guest-sdk/wit`, and one call of it.
 //!
-//! What the component answers is lifted by the engine, which checks it and bounds what that takes;
-//! it becomes an output frame, so that everything behind it is the same for every kind of module.
+//! What the component answers is lifted by the engine, which checks it and bounds what that takes.
+//! With the world `transform` it becomes an output frame, with `transform-frames` it is one, so that
+//! everything behind it is the same for every kind of module.
 
-use std::borrow::Cow;
+mod records;
 
-use bytes::Bytes;
 use wasmtime::component::{InstancePre, Linker, ResourceTable};
 use wasmtime::{Engine, Error, Store, UpdateDeadline};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
-use wstream_record::{PartitionId, Record, StoredRecord, TopicName};
+use wstream_record::{PartitionId, StoredRecord, TopicName};
 
 use super::{Called, init_error, own_words};
 use crate::failure::{Cause, MESSAGE_BYTES_MAX, text};
-use crate::frame::FrameWriter;
+use crate::frame::{encode, frame_bytes};
 use crate::host::wasi2::{self, Streams};
 use crate::instance::InitError;
 use crate::state::{HostState, Stopped};
@@ -28,19 +28,38 @@ use crate::state::{HostState, Stopped};
     reason = "what the macro makes is not written here"
 )]
 mod bindings {
-    wasmtime::component::bindgen!({
-        path: "../../../guest-sdk/wit",
-        world: "transform",
-        ownership: Borrowing { duplicate_if_necessary: true },
-        exports: { default: async },
-    });
+    pub(super) mod records {
+        wasmtime::component::bindgen!({
+            path: "../../../guest-sdk/wit",
+            world: "transform",
+            ownership: Borrowing { duplicate_if_necessary: true },
+            exports: { default: async },
+        });
+    }
+
+    pub(super) mod frames {
+        use super::records::wstream::transform;
+
+        wasmtime::component::bindgen!({
+            path: "../../../guest-sdk/wit",
+            world: "transform-frames",
+            with: {
+                "wstream:transform/types@1.0.0": transform::types,
+                "wstream:transform/host@1.0.0": transform::host,
+                "wstream:transform/state@1.0.0": transform::state,
+            },
+            exports: { default: async },
+        });
+    }
 }
 
-pub(crate) use bindings::wstream::transform::{host, state};
+pub(crate) use bindings::records::wstream::transform::{host, state};
 
-use bindings::exports::wstream::transform::guest::{Failure, Input, Output, Payloads};
-use bindings::wstream::transform::types::{HeaderParam, PayloadParam, PayloadResult};
+use bindings::records::exports::wstream::transform::guest::Payloads;
+use bindings::records::wstream::transform::types::Failure;
 
+/// What a component of the world `transform-frames` exports.
+const GUEST_FRAMES: &str = "wstream:transform/guest-frames@1.0.0";
 /// Bytes that one call may make the host hold: its answer, or what it gives to one import.
 const HOSTCALL_BYTES_MAX: usize = 128 << 20;
 /// Highest code a module may give.
@@ -95,25 +114,41 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<ComponentState>, Error> {
 }
 
 /// What a compiled component is started from.
-pub(crate) type Linked = bindings::TransformPre<ComponentState>;
+pub(crate) enum Linked {
+    Records(bindings::records::TransformPre<ComponentState>),
+    Frames(bindings::frames::TransformFramesPre<ComponentState>),
+}
 
-/// Checks that a component's exports have the world's types.
+/// Checks that a component's exports have the types of its world: that of frames, if it exports
+/// both.
 pub(crate) fn link(pre: InstancePre<ComponentState>) -> Result<Linked, Error> {
-    Linked::new(pre)
+    let frames = pre.component().get_export_index(None, GUEST_FRAMES);
+    Ok(match frames {
+        Some(_) => Linked::Frames(bindings::frames::TransformFramesPre::new(pre)?),
+        None => Linked::Records(bindings::records::TransformPre::new(pre)?),
+    })
+}
+
+/// An instance's exports.
+enum World {
+    Records(bindings::records::Transform, Payloads),
+    Frames(bindings::frames::TransformFrames),
 }
 
 /// A live instance.
 pub(super) struct ComponentGuest {
     store: Store<ComponentState>,
-    bindings: bindings::Transform,
-    payloads: Payloads,
+    world: World,
 }
 
 impl ComponentGuest {
     /// Instantiates and initializes.
     pub(super) async fn start(linked: &Linked, state: HostState) -> Result<Self, InitError> {
-        let engine = linked.engine();
         let config = state.shared.config.clone();
+        let engine = match linked {
+            Linked::Records(pre) => pre.engine(),
+            Linked::Frames(pre) => pre.engine(),
+        };
         let mut store = Store::new(engine, ComponentState::new(state));
         store.limiter(|state| &mut state.host);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
@@ -122,29 +157,39 @@ impl ComponentGuest {
             Ok(UpdateDeadline::Yield(1))
         });
         store.set_epoch_deadline(1);
-        let bindings = match linked.instantiate_async(&mut store).await {
-            Ok(bindings) => bindings,
-            Err(error) => return Err(ended_early(&mut store, "instantiation", &error)),
+        let world = match linked {
+            Linked::Records(pre) => {
+                let instance = pre.instantiate_async(&mut store).await;
+                // What records come with is known once `init` has said it.
+                instance.map(|instance| World::Records(instance, Payloads::Text))
+            }
+            Linked::Frames(pre) => pre.instantiate_async(&mut store).await.map(World::Frames),
         };
+        let world = world.map_err(|e| ended_early(&mut store, "instantiation", &e))?;
         store.data_mut().host.begin_step();
-        let guest = bindings.wstream_transform_guest();
-        let answered = guest.call_init(&mut store, &config).await;
-        let payloads = match answered {
-            Ok(Ok(payloads)) => payloads,
+        let answered = match world {
+            World::Records(instance, _) => {
+                let guest = instance.wstream_transform_guest();
+                let answered = guest.call_init(&mut store, &config).await;
+                answered.map(|said| said.map(|payloads| World::Records(instance, payloads)))
+            }
+            World::Frames(instance) => {
+                let guest = instance.wstream_transform_guest_frames();
+                let answered = guest.call_init(&mut store, &config).await;
+                answered.map(|said| said.map(|()| World::Frames(instance)))
+            }
+        };
+        let world = match answered {
+            Ok(Ok(world)) => world,
             Ok(Err(failure)) => {
-                let code = code(failure.code);
-                let message = text(failure.message.as_bytes(), MESSAGE_BYTES_MAX);
+                let (code, message) = refusal(&failure);
                 return Err(InitError::Refused { code, message });
             }
             Err(error) => return Err(ended_early(&mut store, "init", &error)),
         };
         store.data_mut().drain();
         store.data_mut().host.end_call();
-        Ok(Self {
-            store,
-            bindings,
-            payloads,
-        })
+        Ok(Self { store, world })
     }
 
     pub(super) async fn call(
@@ -156,34 +201,33 @@ impl ComponentGuest {
         let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
         self.store.data_mut().host.begin_call(count);
         self.store.set_epoch_deadline(1);
-        let names = header_names(records);
-        let headers = headers(records, &names, self.payloads);
-        let mut headers = headers.as_slice();
-        let inputs = records.iter().map(|stored| {
-            let (own, rest) = headers.split_at(stored.record.headers.len());
-            headers = rest;
-            input(stored, own, self.payloads)
-        });
-        let inputs: Vec<_> = inputs.collect();
-        let guest = self.bindings.wstream_transform_guest();
-        let name = topic.as_str();
-        let answered = guest.call_process(&mut self.store, name, partition.0, &inputs);
-        match answered.await {
-            Ok(Ok(outcomes)) if outcomes.len() == records.len() => Called::Frame(frame(&outcomes)),
-            Ok(Ok(outcomes)) => Called::Ended {
+        let store = &mut self.store;
+        let answered = match &self.world {
+            World::Records(instance, payloads) => {
+                let guest = instance.wstream_transform_guest();
+                records::call(guest, store, (topic, partition), records, *payloads).await
+            }
+            World::Frames(instance) => {
+                let mut batch = vec![0; frame_bytes(topic, records)];
+                let written = encode(&mut batch, topic, partition, records);
+                debug_assert!(written, "the buffer is as long as the frame");
+                let guest = instance.wstream_transform_guest_frames();
+                let answered = guest.call_process(store, &batch).await;
+                answered.map(|said| said.map(|frame| Ok(frame.into())))
+            }
+        };
+        match answered {
+            Ok(Ok(Ok(frame))) => Called::Frame(frame),
+            Ok(Ok(Err(message))) => Called::Ended {
                 cause: Cause::BadFrame,
-                message: format!(
-                    "the answer has {} outcomes for {} records",
-                    outcomes.len(),
-                    records.len()
-                ),
+                message,
                 cursor: None,
                 kept: None,
             },
-            Ok(Err(failure)) => Called::Refused {
-                code: code(failure.code),
-                message: text(failure.message.as_bytes(), MESSAGE_BYTES_MAX),
-            },
+            Ok(Err(failure)) => {
+                let (code, message) = refusal(&failure);
+                Called::Refused { code, message }
+            }
             Err(error) => self.trapped(&error),
         }
     }
@@ -225,87 +269,12 @@ fn note_exit(state: &mut ComponentState, error: &Error) {
     }
 }
 
+/// Code and message of a failure that is not a record's.
+fn refusal(failure: &Failure) -> (u16, String) {
+    let message = text(failure.message.as_bytes(), MESSAGE_BYTES_MAX);
+    (code(failure.code), message)
+}
+
 fn code(code: u16) -> u16 {
     if code > CODE_MAX { 0 } else { code }
-}
-
-/// Names of all headers, in order; they are text in a component.
-fn header_names(records: &[StoredRecord]) -> Vec<Cow<'_, str>> {
-    let headers = records.iter().flat_map(|stored| &stored.record.headers);
-    headers.map(|h| String::from_utf8_lossy(&h.name)).collect()
-}
-
-fn headers<'a>(
-    records: &'a [StoredRecord],
-    names: &'a [Cow<'a, str>],
-    payloads: Payloads,
-) -> Vec<HeaderParam<'a>> {
-    let headers = records.iter().flat_map(|stored| &stored.record.headers);
-    let header = |(header, name): (&'a wstream_record::Header, &'a Cow<'a, str>)| HeaderParam {
-        name,
-        value: payload(header.value.as_ref(), payloads),
-    };
-    headers.zip(names).map(header).collect()
-}
-
-fn input<'a>(
-    stored: &'a StoredRecord,
-    headers: &'a [HeaderParam<'a>],
-    payloads: Payloads,
-) -> Input<'a> {
-    let Record {
-        timestamp,
-        key,
-        value,
-        ..
-    } = &stored.record;
-    Input {
-        offset: stored.offset.0,
-        timestamp: timestamp.0,
-        key: payload(key.as_ref(), payloads),
-        value: payload(value.as_ref(), payloads),
-        headers,
-    }
-}
-
-fn payload(bytes: Option<&Bytes>, payloads: Payloads) -> Option<PayloadParam<'_>> {
-    let bytes = bytes?;
-    let text = match payloads {
-        Payloads::Text => std::str::from_utf8(bytes).ok(),
-        Payloads::Binary => None,
-    };
-    Some(match text {
-        Some(text) => PayloadParam::Text(text),
-        None => PayloadParam::Binary(bytes),
-    })
-}
-
-fn plain(payload: Option<&PayloadResult>) -> Option<&[u8]> {
-    payload.map(|payload| match payload {
-        PayloadResult::Text(text) => text.as_bytes(),
-        PayloadResult::Binary(bytes) => bytes,
-    })
-}
-
-fn frame(outcomes: &[Result<Vec<Output>, Failure>]) -> Bytes {
-    let mut frame = FrameWriter::default();
-    for (index, outcome) in (0_u32..).zip(outcomes) {
-        match outcome {
-            Ok(outputs) => outputs.iter().for_each(|output| {
-                let partition = output
-                    .partition
-                    .map(|p| i32::try_from(p).unwrap_or(i32::MAX));
-                // The lowest value means none in a frame: as a time it is as wrong as its neighbour.
-                let timestamp = output.timestamp.map(|t| t.max(i64::MIN + 1));
-                let value = plain(output.value.as_ref());
-                let headers = output.headers.iter();
-                frame.output(index, output.output, partition, timestamp);
-                frame.nullable(plain(output.key.as_ref()));
-                frame.nullable(value);
-                frame.headers(headers.map(|h| (h.name.as_bytes(), plain(h.value.as_ref()))));
-            }),
-            Err(failure) => frame.failure(index, code(failure.code), failure.message.as_bytes()),
-        }
-    }
-    frame.finish()
 }

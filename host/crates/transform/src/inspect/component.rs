@@ -1,4 +1,4 @@
-//! Components: the world `wstream:transform/transform`, and what of WASI 0.2 links. Types are the
+//! Components: the worlds of `wstream:transform`, and what of WASI 0.2 links. Types are the
 //! linker's to check; here it is names.
 
 use wasmparser::{Parser, Payload};
@@ -7,8 +7,9 @@ use super::{
     Inspection, Kind, ModuleError, NAME_CHARS_MAX, NAMES_MAX, Problems, cut, invalid, nearest_is,
 };
 
-/// What a transform exports.
+/// What a transform exports, one of the two.
 const GUEST: &str = "wstream:transform/guest@1.0.0";
+const GUEST_FRAMES: &str = "wstream:transform/guest-frames@1.0.0";
 const STATE: &str = "wstream:transform/state@1.0.0";
 /// What it may import of ours.
 const OURS: [&str; 3] = [
@@ -55,7 +56,7 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Inspection, ModuleError> {
             _ => {}
         }
     }
-    if !exports.contains(&GUEST) {
+    if !exports.contains(&GUEST) && !exports.contains(&GUEST_FRAMES) {
         problems.add(|| {
             let near = nearest_is(GUEST, exports.iter().copied());
             format!("no export `{GUEST}`{near}")

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import * as modules from 'node:module';
+import { batchOf, entriesOf } from './testing-frame.js';
 import * as state from './testing-state.js';
 
 // The host's functions are stood in for; see testing-host.js and testing-state.js.
@@ -14,8 +15,6 @@ export const resolve = (specifier, context, next) => {
   return url ? { url, format: 'module', shortCircuit: true } : next(specifier, context);
 };`;
 modules.register(`data:text/javascript,${encodeURIComponent(HOOKS)}`);
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Runs every case of a file; throws with what differs first. */
 export async function checkCases(module, cases) {
@@ -35,45 +34,29 @@ export async function checkCases(module, cases) {
 /** What becomes of a case's record, behind those before it, with an instance and a state of its own. */
 function run(guest, { config = {}, after = [], in: record }) {
   state.clear();
-  let payloads;
   try {
-    payloads = guest.init(JSON.stringify(config));
+    guest.init(JSON.stringify(config));
   } catch (failure) {
     return failure;
   }
-  for (const before of after) feed(guest, payloads, before);
-  const answer = feed(guest, payloads, record);
-  return answer.tag === 'err' ? answer.val : answer.val.map(shown);
+  for (const before of after) feed(guest, before);
+  const entries = feed(guest, record);
+  return entries[0]?.failure ?? entries.map(({ output }) => shown(output));
 }
 
-function feed(guest, payloads, record) {
-  const [answer] = guest.process(record.topic ?? 'test', record.partition ?? 0, [
-    {
-      offset: BigInt(record.offset ?? 0),
-      timestamp: BigInt(record.timestamp ?? -1),
-      key: incoming(bytesOf(record, 'key'), payloads),
-      value: incoming(bytesOf(record, 'value'), payloads),
-      headers: (record.headers ?? []).map(([name, value]) => ({
-        name,
-        value: incoming(headerBytes(value), payloads),
-      })),
-    },
-  ]);
-  if (answer.tag === 'err') state.discard();
+function feed(guest, record) {
+  const given = {
+    offset: BigInt(record.offset ?? 0),
+    timestamp: BigInt(record.timestamp ?? -1),
+    key: bytesOf(record, 'key'),
+    value: bytesOf(record, 'value'),
+    headers: (record.headers ?? []).map(([name, value]) => [name, headerBytes(value)]),
+  };
+  const batch = batchOf(record.topic ?? 'test', record.partition ?? 0, [given]);
+  const entries = entriesOf(guest.process(batch));
+  if (entries[0]?.failure) state.discard();
   state.commit();
-  return answer;
-}
-
-function incoming(bytes, payloads) {
-  if (!bytes) return undefined;
-  if (payloads === 'text') {
-    try {
-      return { tag: 'text', val: utf8.decode(bytes) };
-    } catch {
-      // Not UTF-8: as it is.
-    }
-  }
-  return { tag: 'binary', val: new Uint8Array(bytes) };
+  return entries;
 }
 
 function bytesOf(record, field) {
@@ -91,18 +74,13 @@ function headerBytes(value) {
 }
 
 const latin = (bytes) => bytes && Buffer.from(bytes).toString('latin1');
-const sent = (payload) => (payload ? Buffer.from(payload.val) : null);
 
-function shown({ output, partition, timestamp, key, value, headers }) {
-  return {
-    output,
-    partition: partition ?? null,
-    timestamp: timestamp === undefined ? null : Number(timestamp),
-    key: latin(sent(key)),
-    value: latin(sent(value)),
-    headers: headers.map((header) => [header.name, latin(sent(header.value))]),
-  };
-}
+const shown = (output) => ({
+  ...output,
+  key: latin(output.key),
+  value: latin(output.value),
+  headers: output.headers.map(([name, value]) => [name, latin(value)]),
+});
 
 function expected(record, outputs) {
   return {

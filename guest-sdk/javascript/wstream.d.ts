@@ -98,8 +98,9 @@ export interface TransformClass<Config> extends Options {
 /** What the module exports as `guest`. */
 export interface Guest {
   readonly outputs: readonly string[];
-  init(config: string): 'text' | 'binary';
-  process(topic: string, partition: number, records: unknown[]): unknown[];
+  init(config: string): void;
+  /** A batch and what is answered: the frames of ABI.md. */
+  process(batch: Uint8Array): Uint8Array;
 }
 
 /** Makes a transform of a class, or of a function that gets the configuration and gives another. */

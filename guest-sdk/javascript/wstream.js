@@ -1,7 +1,7 @@
 // The wstream SDK for transforms in JavaScript and TypeScript: a function that gets each record of
 // a topic and says what becomes of it. See README.md.
 
-import { given } from './bytes.js';
+import { Answer, Batch, Place } from './frame.js';
 import { JsonObject } from './json.js';
 
 export { JsonObject };
@@ -10,10 +10,6 @@ const CODE_MAX = 999;
 const OUTPUT_MAX = 0xffff;
 const PARTITION_MAX = 0xffffffff;
 const NOT_OBJECT = 'the value is not a JSON object';
-
-// A byte order mark is part of the text: what is passed on keeps its bytes.
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-const encoder = new TextEncoder();
 
 /** Fails the record, or in a constructor the configuration, with a code of 0 to 999. */
 export class Failure extends Error {
@@ -26,46 +22,57 @@ export class Failure extends Error {
 
 /** What a transform gets. */
 export class Record {
-  // Not a private field, which takes the engine longer to make.
-  constructor(input, topic, partition) {
-    this._input = input;
-    this.topic = topic;
-    this.partition = partition;
+  // Not private fields, which take the engine longer to make.
+  constructor(place) {
+    this._place = place;
+    // What was read, once it was.
+    this._key = undefined;
+    this._value = undefined;
+  }
+
+  get topic() {
+    return this._place.batch.topic;
+  }
+
+  get partition() {
+    return this._place.batch.partition;
   }
 
   get offset() {
-    return Number(this._input.offset);
+    const { batch, at } = this._place;
+    return Number(batch.view.getBigInt64(at, true));
   }
 
   get timestamp() {
-    return Number(this._input.timestamp);
+    const { batch, at } = this._place;
+    return Number(batch.view.getBigInt64(at + 8, true));
   }
 
   get key() {
-    return given(this._input.key);
+    if (this._key === undefined) this._key = this._place.batch.payload(this._place.key);
+    return this._key;
   }
 
   get value() {
-    return given(this._input.value);
+    if (this._value === undefined) this._value = this._place.batch.payload(this._place.value);
+    return this._value;
   }
 
   get headers() {
-    const { headers } = this._input;
-    return headers.length ? headers.map(({ name, value }) => [name, given(value)]) : [];
+    return this._place.batch.headers(this._place.headers);
   }
 
   header(name) {
-    return given(this._input.headers.findLast((header) => header.name === name)?.value);
+    return this.headers.findLast(([given]) => given === name)?.[1] ?? null;
   }
 
   bytes() {
-    const value = this.value;
-    return typeof value === 'string' ? encoder.encode(value) : value;
+    return this._place.batch.copy(this._place.value);
   }
 
   text() {
-    const value = this.value;
-    return value instanceof Uint8Array ? utf8.decode(value) : value;
+    if (typeof this._value === 'string') return this._value;
+    return this._place.batch.text(this._place.value);
   }
 
   json(code = 0) {
@@ -88,7 +95,14 @@ export class Record {
   }
 
   with(changes) {
-    return { key: this.key, value: this.value, headers: this.headers, ...changes };
+    // What is given instead need not be read.
+    const given = changes ?? {};
+    return {
+      key: Object.hasOwn(given, 'key') ? null : this.key,
+      value: Object.hasOwn(given, 'value') ? null : this.value,
+      headers: Object.hasOwn(given, 'headers') ? null : this.headers,
+      ...changes,
+    };
   }
 }
 
@@ -97,6 +111,7 @@ export function transform(definition, options = {}) {
   const outputs = options.outputs ?? definition.outputs ?? ['default'];
   const payloads = options.payloads ?? definition.payloads ?? 'text';
   const isClass = typeof definition.prototype?.transform === 'function';
+  const answer = new Answer();
   let work;
   return {
     outputs,
@@ -108,20 +123,23 @@ export function transform(definition, options = {}) {
       } catch (error) {
         throw failureOf(error);
       }
-      return payloads;
     },
-    process(topic, partition, inputs) {
-      const answers = [];
-      // The engine interprets: an iterator takes it longer than an index.
-      for (let i = 0; i < inputs.length; i += 1) {
-        const record = new Record(inputs[i], topic, partition);
+    process(bytes) {
+      const batch = new Batch(bytes, payloads === 'text');
+      answer.length = 0;
+      let at = batch.first;
+      for (let index = 0; index < batch.count; index += 1) {
+        const place = new Place(batch, at);
+        at = place.end;
+        const start = answer.length;
         try {
-          answers.push({ tag: 'ok', val: outputsOf(work(record), outputs) });
+          send(answer, index, work(new Record(place)), outputs);
         } catch (error) {
-          answers.push({ tag: 'err', val: failureOf(error) });
+          answer.length = start;
+          answer.failure(index, failureOf(error));
         }
       }
-      return answers;
+      return answer.bytes();
     },
   };
 }
@@ -131,56 +149,53 @@ function failureOf(error) {
   return { code: 0, message: error instanceof Error ? error.message : String(error) };
 }
 
-/** What a transform answered, as the host wants it. */
-function outputsOf(answer, names) {
-  if (answer === undefined || answer === null) return [];
-  if (answer instanceof Record) return [sameOf(answer._input)];
-  if (typeof answer !== 'object') {
-    throw new TypeError(`a transform returns outputs, not a ${typeof answer}`);
+/** Writes what a transform made of a record. */
+function send(answer, index, made, names) {
+  if (made === undefined || made === null) return;
+  if (made instanceof Record) {
+    answer.same(index, made._place);
+    return;
   }
-  if (typeof answer.then === 'function') {
+  if (typeof made !== 'object') {
+    throw new TypeError(`a transform returns outputs, not a ${typeof made}`);
+  }
+  if (typeof made.then === 'function') {
     throw new TypeError('a transform cannot be async: there is nothing to wait for');
   }
-  if (typeof answer[Symbol.iterator] !== 'function') return [outputOf(answer, names)];
-  return Array.from(answer, (output) => outputOf(output, names));
+  if (typeof made[Symbol.iterator] !== 'function') {
+    sendOne(answer, index, made, names);
+    return;
+  }
+  for (const output of made) sendOne(answer, index, output, names);
 }
 
-function outputOf(answer, names) {
-  if (answer instanceof Record) return sameOf(answer._input);
-  if (typeof answer !== 'object' || answer === null || answer instanceof Uint8Array) {
+function sendOne(answer, index, made, names) {
+  if (made instanceof Record) {
+    answer.same(index, made._place);
+    return;
+  }
+  if (typeof made !== 'object' || made === null || made instanceof Uint8Array) {
     throw new TypeError('an output is an object with a value');
   }
-  const { output, partition, timestamp, key, value, headers } = answer;
-  return {
-    output: numberOf(output ?? 0, names),
-    partition: optional(partition, (p) => whole(p, PARTITION_MAX, "an output's partition")),
-    timestamp: optional(timestamp, BigInt),
-    key: payload(key, "an output's key"),
-    value: payload(value, "an output's value"),
-    headers: headersOf(headers),
-  };
-}
-
-/** The output that is the record itself. */
-function sameOf({ key, value, headers }) {
-  return {
-    output: 0,
-    partition: undefined,
-    timestamp: undefined,
-    key: sent(key),
-    value: sent(value),
-    headers: headers.length
-      ? headers.map(({ name, value }) => ({ name, value: sent(value) }))
-      : headers,
-  };
-}
-
-function headersOf(headers) {
-  if (headers === undefined || headers === null || headers.length === 0) return [];
-  return Array.from(headers, ([name, value]) => ({
-    name: String(name),
-    value: payload(value, "a header's value"),
-  }));
+  const { output, partition, timestamp, key, value, headers } = made;
+  answer.output(
+    index,
+    numberOf(output ?? 0, names),
+    optional(partition, (p) => whole(p, PARTITION_MAX, "an output's partition")),
+    optional(timestamp, BigInt),
+  );
+  answer.payload(payload(key, "an output's key"));
+  answer.payload(payload(value, "an output's value"));
+  if (headers === undefined || headers === null || headers.length === 0) {
+    answer.count(0);
+    return;
+  }
+  const all = Array.from(headers);
+  answer.count(all.length);
+  for (const [name, value] of all) {
+    answer.payload(String(name));
+    answer.payload(payload(value, "a header's value"));
+  }
 }
 
 function optional(value, convert) {
@@ -199,21 +214,10 @@ function whole(value, max, what) {
   throw new RangeError(`${what} is a whole number up to ${max}, not ${value}`);
 }
 
+/** Text, bytes or null. */
 function payload(value, what) {
-  if (value === undefined || value === null) return undefined;
-  if (typeof value === 'string') return bytesOf(value);
-  if (value instanceof JsonObject) return bytesOf(value.toString());
-  if (value instanceof Uint8Array) return { tag: 'binary', val: value };
+  if (value === undefined || value === null) return null;
+  if (typeof value === 'string' || value instanceof Uint8Array) return value;
+  if (value instanceof JsonObject) return value.toString();
   throw new TypeError(`${what} is a string, a Uint8Array or null, not a ${typeof value}`);
-}
-
-/** A payload that came, to be sent. */
-function sent(payload) {
-  return payload?.tag === 'text' ? bytesOf(payload.val) : payload;
-}
-
-// Text is sent as bytes. The bindings of componentize-js go through a string character by character
-// before they encode it, which takes longer than all else that is done for a record.
-function bytesOf(text) {
-  return { tag: 'binary', val: encoder.encode(text) };
 }

@@ -1,20 +1,30 @@
-// What a transform answers becomes what the host wants; what it throws fails one record.
+// What a transform answers becomes a frame; what it throws fails one record.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runInNewContext } from 'node:vm';
+import { batchOf, entriesOf } from '../testing-frame.js';
 import { Failure, transform } from '../wstream.js';
 
+function bytesOf(value) {
+  return typeof value === 'string' ? Buffer.from(value) : value;
+}
+
+/** What each record of a call becomes: its outputs, or its failure. */
 function answers(work, ...values) {
   const guest = transform(() => work, { outputs: ['default', 'other'] });
-  assert.equal(guest.init('{}'), 'text');
-  const inputs = values.map((val) => ({
+  guest.init('{}');
+  const records = values.map((value) => ({
     offset: 7n,
     timestamp: 5n,
-    key: undefined,
-    value: val === null ? undefined : { tag: typeof val === 'string' ? 'text' : 'binary', val },
-    headers: [{ name: 'h', value: { tag: 'text', val: '1' } }],
+    key: null,
+    value: bytesOf(value),
+    headers: [['h', bytesOf('1')]],
   }));
-  return guest.process('t', 3, inputs);
+  const entries = entriesOf(guest.process(batchOf('t', 3, records)));
+  return values.map((_, index) => {
+    const own = entries.filter((entry) => entry.index === index);
+    return own[0]?.failure ?? own.map(({ output }) => output);
+  });
 }
 
 function throws(error) {
@@ -32,29 +42,29 @@ test("a failure is the record's own", () => {
   ];
   for (const [work, failure] of rows) {
     const only = (record) => (record.value === 'bad' ? work(record) : record);
-    const tags = answers(only, 'a', 'bad', 'b');
-    assert.deepEqual(tags[1], { tag: 'err', val: failure });
-    assert.deepEqual([tags[0].tag, tags[2].tag], ['ok', 'ok']);
+    const [first, bad, last] = answers(only, 'a', 'bad', 'b');
+    assert.deepEqual(bad, failure);
+    assert.deepEqual([String(first[0].value), String(last[0].value)], ['a', 'b']);
   }
 });
 
 test('answers are one, several or none', () => {
   assert.deepEqual(
     answers(() => null, 'a'),
-    [{ tag: 'ok', val: [] }],
+    [[]],
   );
   const two = (record) => [record, { output: 'other', partition: 2, timestamp: 9 }];
-  const [{ val }] = answers(two, 'a');
+  const [outputs] = answers(two, 'a');
   assert.deepEqual(
-    val.map(({ output, partition, timestamp, headers }) => [
+    outputs.map(({ output, partition, timestamp, headers }) => [
       output,
       partition,
       timestamp,
       headers.length,
     ]),
     [
-      [0, undefined, undefined, 1],
-      [1, 2, 9n, 0],
+      [0, null, null, 1],
+      [1, 2, 9, 0],
     ],
   );
   const bad = [
@@ -67,7 +77,7 @@ test('answers are one, several or none', () => {
     [5],
   ];
   for (const output of [...bad, Promise.resolve(), new Uint8Array(2)]) {
-    assert.equal(answers(() => output, 'a')[0].tag, 'err', String(output));
+    assert.equal(answers(() => output, 'a')[0].code, 0, String(output));
   }
 });
 
@@ -86,17 +96,59 @@ test('a record gives its value as it is wanted', () => {
     ['\ufeff1', bytes, '1', 7],
     [null, null, '1', 7],
   ]);
-  assert.deepEqual([text.tag, binary.tag, none.tag, broken.tag], ['ok', 'ok', 'ok', 'err']);
+  assert.deepEqual([text, binary, none, broken.code], [[], [], [], 0]);
 });
 
-test('bytes of the bindings pass', () => {
-  const bytes = runInNewContext('new Uint8Array([0, 255])');
-  assert.ok(!(bytes instanceof Uint8Array));
-  const [answer] = answers((record) => {
-    assert.ok(record.value instanceof Uint8Array && record.with().value instanceof Uint8Array);
-    return record;
-  }, bytes);
-  assert.deepEqual(answer.val[0].value, { tag: 'binary', val: bytes });
+test('a batch of the bindings passes', () => {
+  const records = [{ key: null, value: Uint8Array.of(0, 255), headers: [] }];
+  const batch = runInNewContext('new Uint8Array(bytes)', { bytes: batchOf('t', 3, records) });
+  assert.ok(!(batch instanceof Uint8Array));
+  const guest = transform(() => (record) => {
+    assert.ok(record.value instanceof Uint8Array && record.bytes() instanceof Uint8Array);
+    return [record, record.with()];
+  });
+  guest.init('{}');
+  const values = entriesOf(guest.process(batch)).map(({ output }) => [...output.value]);
+  assert.deepEqual(values, [
+    [0, 255],
+    [0, 255],
+  ]);
+});
+
+test('a record that fails leaves nothing behind, however large', () => {
+  const large = 'x'.repeat(1 << 20);
+  function* work({ value }) {
+    yield { value: large, headers: [['h', large]] };
+    if (value === 'bad') throw new Failure(1, 'late');
+  }
+  const [first, bad, last] = answers(work, 'a', 'bad', 'b');
+  assert.deepEqual(bad, { code: 1, message: 'late' });
+  assert.deepEqual(
+    [first, last].map(([{ value }]) => value.length),
+    [1 << 20, 1 << 20],
+  );
+});
+
+test('numbers that a frame cannot hold are as wrong as those that it can', () => {
+  const rows = [
+    [{ partition: 0xffffffff }, 'partition', 0x7fffffff],
+    [{ timestamp: -2 }, 'timestamp', -2],
+    [{ timestamp: -(2n ** 63n) }, 'timestamp', Number(1n - 2n ** 63n)],
+  ];
+  for (const [output, field, wanted] of rows) {
+    assert.equal(answers(() => output, 'a')[0][0][field], wanted);
+  }
+});
+
+test('bytes are bytes where they are wanted', () => {
+  const seen = [];
+  const guest = transform(() => (record) => void seen.push([record.value, record.text()]), {
+    payloads: 'binary',
+  });
+  guest.init('{}');
+  const record = { key: null, value: bytesOf('1'), headers: [] };
+  guest.process(batchOf('t', 3, [record]));
+  assert.deepEqual(seen, [[Uint8Array.of(0x31), '1']]);
 });
 
 test('a configuration is refused with what was thrown', () => {
@@ -107,7 +159,7 @@ test('a configuration is refused with what was thrown', () => {
 
     transform() {}
   }
-  const guest = transform(Picky, { payloads: 'binary' });
+  const guest = transform(Picky);
   assert.throws(() => guest.init('{}'), { code: 4, message: 'no field' });
-  assert.equal(guest.init('{"field":1}'), 'binary');
+  guest.init('{"field":1}');
 });

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from . import _frame as frame
 from ._json import JsonObject, loads
 from ._record import Failure, Output, Record
 
 try:
-    from componentize_py_types import Err, Ok
+    from componentize_py_types import Err
     from wit_world.imports import types
 except ImportError:
     # Outside of a component: in tests.
     from . import _native as types
-    from ._native import Err, Ok
+    from ._native import Err
 
 OUTPUT_MAX = 0xFFFF
 PARTITION_MAX = 0xFFFFFFFF
@@ -34,40 +35,47 @@ class Transform(Protocol):
 def export(transform: type[Transform]) -> type:
     """The class that the module must call `Guest`."""
     names: Sequence[str] = getattr(transform, "outputs", ("default",))
-    payloads = types.Payloads[getattr(transform, "payloads", "text").upper()]
+    is_text = _is_text(getattr(transform, "payloads", "text"))
     # Not of an object: the runtime makes one for each call.
     work: Any = None
 
     class Guest:
         outputs = names
 
-        def init(self, config: str) -> Any:
+        def init(self, config: str) -> None:
             nonlocal work
             try:
                 work = transform(loads(config)).transform
             except Exception as error:
-                raise Err(_failure(error)) from None
-            return payloads
+                raise Err(types.Failure(*_failure(error))) from None
 
-        def process(self, topic: str, partition: int, records: list[Any]) -> list[Any]:
-            answers: list[Any] = []
-            for given in records:
-                record = Record(given, topic, partition)
+        def process(self, batch: bytes) -> bytes:
+            given = frame.Batch(batch, is_text)
+            sent: list[bytes] = []
+            at = given.first
+            for index in range(given.count):
+                record = Record(given, at)
+                at = record._end
+                start = len(sent)
                 try:
-                    answer = work(record)
-                    outputs = [_same(given)] if answer is record else _outputs(answer, names)
-                    answers.append(Ok(outputs))
+                    _send(sent, index, work(record), names)
                 except Exception as error:
-                    answers.append(Err(_failure(error)))
-            return answers
+                    del sent[start:]
+                    code, message = _failure(error)
+                    sent.append(frame.failure(index, code, message.encode()))
+            return b"".join(sent)
 
     return Guest
 
 
-def _failure(error: Exception) -> Any:
+def _is_text(payloads: str) -> bool:
+    return {"text": True, "binary": False}[payloads.lower()]
+
+
+def _failure(error: Exception) -> tuple[int, str]:
     if isinstance(error, Failure):
-        return types.Failure(error.code, _well_formed(error.message))
-    return types.Failure(0, _well_formed(f"{type(error).__name__}: {error}"))
+        return error.code, _well_formed(error.message)
+    return 0, _well_formed(f"{type(error).__name__}: {error}")
 
 
 def _well_formed(text: str) -> str:
@@ -75,25 +83,25 @@ def _well_formed(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _outputs(answer: Any, names: Sequence[str]) -> list[Any]:
-    if answer is None:
-        return []
-    if isinstance(answer, (Output, Record)):
-        return [_output(answer, names)]
-    return [_output(output, names) for output in answer]
+def _send(sent: list[bytes], index: int, made: Any, names: Sequence[str]) -> None:
+    """Adds what a transform made of a record."""
+    if made is None:
+        return
+    if isinstance(made, (Output, Record)):
+        _send_one(sent, index, made, names)
+        return
+    for output in made:
+        _send_one(sent, index, output, names)
 
 
-def _same(given: Any) -> Any:
-    """The output that is the record itself."""
-    return types.Output(0, None, None, given.key, given.value, given.headers)
-
-
-def _output(output: Any, names: Sequence[str]) -> Any:
-    if isinstance(output, Record):
-        return _same(output._input)
-    if not isinstance(output, Output):
-        raise TypeError(f"a transform returns outputs, not {type(output).__name__}")
-    number, partition, timestamp = output.output, output.partition, output.timestamp
+def _send_one(sent: list[bytes], index: int, made: Any, names: Sequence[str]) -> None:
+    if isinstance(made, Record):
+        sent.append(frame.same(index))
+        sent.append(made._batch.data[made._at + frame.FIXED : made._end])
+        return
+    if not isinstance(made, Output):
+        raise TypeError(f"a transform returns outputs, not {type(made).__name__}")
+    number, partition, timestamp = made.output, made.partition, made.timestamp
     if isinstance(number, str):
         if number not in names:
             raise ValueError(f"there is no output {number!r}")
@@ -103,9 +111,14 @@ def _output(output: Any, names: Sequence[str]) -> Any:
         _check(partition, 0, PARTITION_MAX, "an output's partition")
     if timestamp is not None:
         _check(timestamp, -1, TIMESTAMP_MAX, "an output's timestamp")
-    headers = [types.Header(_well_formed(name), _payload(value)) for name, value in output.headers]
-    key, value = _payload(output.key), _payload(output.value)
-    return types.Output(number, partition, timestamp, key, value, headers)
+    sent.append(frame.output(index, number, partition, timestamp))
+    sent.append(frame.payload(_bytes(made.key)))
+    sent.append(frame.payload(_bytes(made.value)))
+    headers = list(made.headers)
+    sent.append(frame.header_count(len(headers)))
+    for name, value in headers:
+        sent.append(frame.payload(_well_formed(name).encode()))
+        sent.append(frame.payload(_bytes(value)))
 
 
 def _check(number: int, least: int, most: int, what: str) -> None:
@@ -113,16 +126,11 @@ def _check(number: int, least: int, most: int, what: str) -> None:
         raise ValueError(f"{what} is a whole number from {least} to {most}, not {number!r}")
 
 
-def _payload(value: Any) -> Any:
-    if value is None:
-        return None
+def _bytes(value: Any) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
     if isinstance(value, JsonObject):
         value = str(value)
-    if isinstance(value, str):
-        # Text that is not ASCII may hold half a surrogate pair: to find it is to encode it.
-        if value.isascii():
-            return types.Payload_Text(value)
-        value = value.encode()
-    if not isinstance(value, bytes):
+    if not isinstance(value, str):
         raise TypeError(f"keys and values are str, bytes or None, not {type(value).__name__}")
-    return types.Payload_Binary(value)
+    return value.encode()

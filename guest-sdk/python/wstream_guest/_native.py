@@ -15,59 +15,14 @@ ENTRIES_MAX = 100_000
 
 
 @dataclass
-class Ok:
-    value: Any
-
-
-@dataclass
 class Err(Exception):
     value: Any
-
-
-@dataclass
-class Payload_Text:
-    value: str
-
-
-@dataclass
-class Payload_Binary:
-    value: bytes
-
-
-@dataclass
-class Header:
-    name: str
-    value: Any
-
-
-@dataclass
-class Input:
-    offset: int
-    timestamp: int
-    key: Any
-    value: Any
-    headers: list[Header]
-
-
-@dataclass
-class Output:
-    output: int
-    partition: int | None
-    timestamp: int | None
-    key: Any
-    value: Any
-    headers: list[Header]
 
 
 @dataclass
 class Failure:
     code: int
     message: str
-
-
-class Payloads(Enum):
-    TEXT = 0
-    BINARY = 1
 
 
 class host:

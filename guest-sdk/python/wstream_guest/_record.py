@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Union
 
+from ._frame import FIXED, Batch, behind, behind_headers
 from ._json import JsonObject, loads
 
 Bytes = Union[str, bytes]
 """A key, a value or a header's value."""
 
 CODE_MAX = 999
+_OWN = ("key", "value", "headers")
 NOT_OBJECT = "the value is not a JSON object"
 
 
@@ -45,39 +47,50 @@ class Record:
     """What a transform gets. Keys and values are text, or bytes where they are not UTF-8; with
     `payloads = "binary"` in the class all are bytes."""
 
-    __slots__ = ("_input", "partition", "topic")
+    __slots__ = ("_at", "_batch", "_end", "_headers_at", "_value_at")
 
-    def __init__(self, given: Any, topic: str, partition: int) -> None:
-        self._input = given
-        self.topic = topic
-        self.partition = partition
+    def __init__(self, batch: Batch, at: int) -> None:
+        data = batch.data
+        self._batch = batch
+        self._at = at
+        self._value_at = value_at = behind(data, at + FIXED)
+        self._headers_at = headers_at = behind(data, value_at)
+        self._end = behind_headers(data, headers_at)
+
+    @property
+    def topic(self) -> str:
+        """Where it comes from."""
+        return self._batch.topic
+
+    @property
+    def partition(self) -> int:
+        """Where it comes from."""
+        return self._batch.partition
 
     @property
     def offset(self) -> int:
         """Its place in the partition."""
-        return self._input.offset
+        return self._batch.number(self._at)
 
     @property
     def timestamp(self) -> int:
         """Milliseconds since 1970, -1 if unknown."""
-        return self._input.timestamp
+        return self._batch.number(self._at + 8)
 
     @property
     def key(self) -> Bytes | None:
         """The key as it came."""
-        key = self._input.key
-        return None if key is None else key.value
+        return self._batch.payload(self._at + FIXED)
 
     @property
     def value(self) -> Bytes | None:
         """The value as it came."""
-        value = self._input.value
-        return None if value is None else value.value
+        return self._batch.payload(self._value_at)
 
     @property
     def headers(self) -> list[tuple[str, Bytes | None]]:
         """Names and values, in order; names may repeat."""
-        return [(h.name, None if h.value is None else h.value.value) for h in self._input.headers]
+        return self._batch.headers(self._headers_at)
 
     def header(self, name: str) -> Bytes | None:
         """The last header of that name."""
@@ -86,13 +99,12 @@ class Record:
 
     def bytes(self) -> bytes | None:
         """The value's bytes."""
-        value = self.value
-        return value.encode() if isinstance(value, str) else value
+        return self._batch.bytes(self._value_at)
 
     def text(self) -> str | None:
         """The value as text; fails the record where it is not UTF-8."""
-        value = self.value
-        return value.decode() if isinstance(value, bytes) else value
+        value = self.bytes()
+        return None if value is None else value.decode()
 
     def json(self, code: int = 0) -> Any:
         """The value as JSON; fails the record with the code where it is none."""
@@ -113,5 +125,8 @@ class Record:
 
     def replace(self, **changes: Any) -> Output:
         """An output with the record's key, value and headers but for what is given."""
-        given = {"key": self.key, "value": self.value, "headers": self.headers}
-        return Output(**(given | changes))
+        # What is given instead need not be read.
+        for field in _OWN:
+            if field not in changes:
+                changes[field] = getattr(self, field)
+        return Output(**changes)

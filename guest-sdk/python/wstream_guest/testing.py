@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _native as types
+from ._testing_frame import Given, Sent, batch_of, entries_of
 from ._native import state
 
 
@@ -43,65 +44,45 @@ def _run(guest: Any, case: dict[str, Any]) -> Any:
     own."""
     clear_state()
     try:
-        payloads = guest.init(json.dumps(case.get("config", {})))
+        guest.init(json.dumps(case.get("config", {})))
     except types.Err as refused:
         return refused.value
-    is_text = payloads is types.Payloads.TEXT
     for record in case.get("after", []):
-        _feed(guest, record, is_text)
-    answer = _feed(guest, case["in"], is_text)
-    if isinstance(answer, types.Err):
-        return answer.value
-    for output in answer.value:
-        output.key, output.value = _sent(output.key), _sent(output.value)
-        output.headers = [types.Header(h.name, _sent(h.value)) for h in output.headers]
-    return answer.value
+        _feed(guest, record)
+    return _feed(guest, case["in"])
 
 
-def _feed(guest: Any, record: dict[str, Any], is_text: bool) -> Any:
-    given = types.Input(
+def _feed(guest: Any, record: dict[str, Any]) -> Any:
+    given = Given(
         offset=record.get("offset", 0),
         timestamp=record.get("timestamp", -1),
-        key=_incoming(_bytes(record, "key"), is_text),
-        value=_incoming(_bytes(record, "value"), is_text),
-        headers=[
-            types.Header(name, _incoming(_header(value), is_text))
-            for name, value in record.get("headers", [])
-        ],
+        key=_bytes(record, "key"),
+        value=_bytes(record, "value"),
+        headers=[(name, _header(value)) for name, value in record.get("headers", [])],
     )
-    topic, partition = record.get("topic", "test"), record.get("partition", 0)
-    (answer,) = guest.process(topic, partition, [given])
-    if isinstance(answer, types.Err):
+    batch = batch_of(record.get("topic", "test"), record.get("partition", 0), [given])
+    made = [what for _, what in entries_of(guest.process(batch))]
+    failed = bool(made) and isinstance(made[0], types.Failure)
+    if failed:
         state.discard()
     state.commit()
-    return answer
+    return made[0] if failed else made
 
 
 def _wanted(case: dict[str, Any], outputs: list[str]) -> Any:
     if "error" in case:
         return types.Failure(**case["error"])
     return [
-        types.Output(
+        Sent(
             output=list(outputs).index(record.get("output", outputs[0])),
             partition=record.get("partition"),
             timestamp=record.get("timestamp"),
             key=_bytes(record, "key"),
             value=_bytes(record, "value"),
-            headers=[types.Header(name, _header(value)) for name, value in record.get("headers", [])],
+            headers=[(name, _header(value)) for name, value in record.get("headers", [])],
         )
         for record in case["out"]
     ]
-
-
-def _incoming(value: bytes | None, is_text: bool) -> Any:
-    if value is None:
-        return None
-    if is_text:
-        try:
-            return types.Payload_Text(value.decode())
-        except UnicodeDecodeError:
-            pass
-    return types.Payload_Binary(value)
 
 
 def _bytes(record: dict[str, Any], field: str) -> bytes | None:
@@ -117,9 +98,3 @@ def _header(value: Any) -> bytes | None:
     if value is None:
         return None
     return value.encode() if isinstance(value, str) else base64.b64decode(value["base64"])
-
-
-def _sent(payload: Any) -> bytes | None:
-    if payload is None:
-        return None
-    return payload.value.encode() if isinstance(payload.value, str) else payload.value

@@ -14,8 +14,15 @@ use super::language::Language;
 /// Where Debian's wasi-libc puts its headers.
 const WASI_HEADERS: &str = "/usr/include/wasm32-wasi";
 
-/// The world of transforms that are components, beside their code.
+/// The worlds of transforms that are components, beside their code.
 const WIT: &str = "wit";
+
+/// The world of the SDKs that make components: they read and write a batch's bytes themselves.
+const WORLD: &str = "transform-frames";
+
+/// What of an SDK gives the transform's own module the world's names.
+const JAVASCRIPT_COMPONENT: &str = "wstream/component.js";
+const PYTHON_COMPONENT: &str = "wstream_guest._component";
 
 /// Compiles the transform in a folder to `out`, a module or component without its description.
 pub(super) fn compile(language: Language, folder: &Path, out: &Path) -> anyhow::Result<()> {
@@ -69,7 +76,8 @@ fn assemblyscript(folder: &Path, out: &Path) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Bundles the code and what it imports, without types, and makes a component of the bundle.
+/// Bundles the code and what it imports, without types, and makes a component of the bundle: what
+/// the SDK exports of it.
 fn javascript(folder: &Path, code: &str, out: &Path) -> anyhow::Result<()> {
     let esbuild = npm_tool(folder, "esbuild", "WSTREAM_ESBUILD")?;
     let componentize = npm_tool(folder, "componentize-js", "WSTREAM_COMPONENTIZE_JS")?;
@@ -78,13 +86,15 @@ fn javascript(folder: &Path, code: &str, out: &Path) -> anyhow::Result<()> {
     outfile.push(&bundle);
     let mut bundled = start(&esbuild);
     bundled
-        .args([code, "--bundle", "--format=esm", "--platform=neutral"])
+        .args([JAVASCRIPT_COMPONENT, "--bundle", "--format=esm"])
+        .arg("--platform=neutral")
+        .arg(format!("--alias:transform=./{code}"))
         .args(["--external:wstream:*", "--log-level=warning"])
         .arg(outfile);
     let mut component = start(&componentize);
     component
         .arg(&bundle)
-        .args(["--wit", WIT, "--world-name", "transform", "--disable"])
+        .args(["--wit", WIT, "--world-name", WORLD, "--disable"])
         .args(["stdio", "random", "clocks", "http", "fetch-event", "--out"])
         .arg(out);
     run(folder, bundled)?;
@@ -111,8 +121,9 @@ fn python(folder: &Path, out: &Path) -> anyhow::Result<Command> {
     let mut command = start(&componentize);
     command
         .args(["--quiet", "--wit-path", WIT])
-        .args(["--world", "wstream:transform/transform"])
-        .args(["componentize", "--stub-wasi", "transform", "--output"])
+        .args(["--world", &format!("wstream:transform/{WORLD}")])
+        .args(["componentize", "--stub-wasi", PYTHON_COMPONENT])
+        .arg("--output")
         .arg(out);
     Ok(command)
 }

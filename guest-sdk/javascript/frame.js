@@ -5,12 +5,14 @@
 
 import { own } from './bytes.js';
 
-// Between a record's start and its key: the offset and the time.
-const FIXED = 16;
 const I32_MAX = 0x7fffffff;
 const I64_MIN = -(2n ** 63n);
 const CODE_MAX = 999;
 const ROOM = 1 << 16;
+// Bytes of UTF-8 that a unit of a string takes at most.
+const UTF8_MAX = 3;
+// Longer texts are encoded on their own: not to take three times their length.
+const TEXT_MAX = 1 << 16;
 // What stands before an output's key: index, kind, output, partition and time. This one is the
 // default output by key with the record's time, of index 0.
 const HEAD = new Uint8Array([0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 128]);
@@ -22,7 +24,7 @@ const lossy = new TextDecoder('utf-8', { ignoreBOM: true });
 const encoder = new TextEncoder();
 
 /** The place behind bytes and their length at `at`; null has none. */
-function behind(view, at) {
+export function behind(view, at) {
   const length = view.getInt32(at, true);
   return length > 0 ? at + 4 + length : at + 4;
 }
@@ -76,23 +78,6 @@ export class Batch {
   }
 }
 
-/** Where the fields of a record are. */
-export class Place {
-  constructor(batch, at) {
-    const { view } = batch;
-    this.batch = batch;
-    this.at = at;
-    this.key = at + FIXED;
-    this.value = behind(view, this.key);
-    this.headers = behind(view, this.value);
-    let end = this.headers + 4;
-    for (let count = view.getUint32(this.headers, true); count > 0; count -= 1) {
-      end = behind(view, behind(view, end));
-    }
-    this.end = end;
-  }
-}
-
 /** The answer to a batch: one buffer, which the next batch's takes too. */
 export class Answer {
   constructor() {
@@ -105,12 +90,12 @@ export class Answer {
     return this._bytes.subarray(0, this.length);
   }
 
-  /** The output that is the record itself. */
-  same(index, { batch, key, end }) {
-    const at = this._take(HEAD.length + end - key);
+  /** The output by key that has these bytes of a batch as key, value and headers. */
+  same(index, bytes, from, to) {
+    const at = this._take(HEAD.length + to - from);
     this._bytes.set(HEAD, at);
     if (index) this._view.setUint32(at, index, true);
-    this._bytes.set(batch.bytes.subarray(key, end), at + HEAD.length);
+    this._bytes.set(bytes.subarray(from, to), at + HEAD.length);
   }
 
   /** Begins an output, which has key, value and headers behind it. */
@@ -156,10 +141,15 @@ export class Answer {
   }
 
   _text(text) {
-    const bytes = encoder.encode(text);
-    const at = this._take(4 + bytes.length);
-    this._view.setInt32(at, bytes.length, true);
-    this._bytes.set(bytes, at + 4);
+    if (text.length > TEXT_MAX) {
+      this.payload(encoder.encode(text));
+      return;
+    }
+    // As long as it can be; what is not used is given back.
+    const at = this._take(4 + UTF8_MAX * text.length);
+    const { written } = encoder.encodeInto(text, this._bytes.subarray(at + 4));
+    this._view.setInt32(at, written, true);
+    this.length = at + 4 + written;
   }
 
   /** Makes room for so many bytes, and says where it is. */

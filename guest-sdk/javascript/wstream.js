@@ -1,7 +1,7 @@
 // The wstream SDK for transforms in JavaScript and TypeScript: a function that gets each record of
 // a topic and says what becomes of it. See README.md.
 
-import { Answer, Batch, Place } from './frame.js';
+import { Answer, Batch, behind } from './frame.js';
 import { JsonObject } from './json.js';
 
 export { JsonObject };
@@ -9,6 +9,8 @@ export { JsonObject };
 const CODE_MAX = 999;
 const OUTPUT_MAX = 0xffff;
 const PARTITION_MAX = 0xffffffff;
+// Between a record's start and its key: the offset and the time.
+const FIXED = 16;
 const NOT_OBJECT = 'the value is not a JSON object';
 
 /** Fails the record, or in a constructor the configuration, with a code of 0 to 999. */
@@ -23,43 +25,50 @@ export class Failure extends Error {
 /** What a transform gets. */
 export class Record {
   // Not private fields, which take the engine longer to make.
-  constructor(place) {
-    this._place = place;
+  constructor(batch, at) {
+    const { view } = batch;
+    this._batch = batch;
+    // Where it is, and its fields with their lengths.
+    this._at = at;
+    this._valueAt = behind(view, at + FIXED);
+    this._headersAt = behind(view, this._valueAt);
+    this._end = this._headersAt + 4;
+    for (let count = view.getUint32(this._headersAt, true); count > 0; count -= 1) {
+      this._end = behind(view, behind(view, this._end));
+    }
     // What was read, once it was.
     this._key = undefined;
     this._value = undefined;
   }
 
   get topic() {
-    return this._place.batch.topic;
+    return this._batch.topic;
   }
 
   get partition() {
-    return this._place.batch.partition;
+    return this._batch.partition;
   }
 
   get offset() {
-    const { batch, at } = this._place;
-    return Number(batch.view.getBigInt64(at, true));
+    return Number(this._batch.view.getBigInt64(this._at, true));
   }
 
   get timestamp() {
-    const { batch, at } = this._place;
-    return Number(batch.view.getBigInt64(at + 8, true));
+    return Number(this._batch.view.getBigInt64(this._at + 8, true));
   }
 
   get key() {
-    if (this._key === undefined) this._key = this._place.batch.payload(this._place.key);
+    if (this._key === undefined) this._key = this._batch.payload(this._at + FIXED);
     return this._key;
   }
 
   get value() {
-    if (this._value === undefined) this._value = this._place.batch.payload(this._place.value);
+    if (this._value === undefined) this._value = this._batch.payload(this._valueAt);
     return this._value;
   }
 
   get headers() {
-    return this._place.batch.headers(this._place.headers);
+    return this._batch.headers(this._headersAt);
   }
 
   header(name) {
@@ -67,12 +76,12 @@ export class Record {
   }
 
   bytes() {
-    return this._place.batch.copy(this._place.value);
+    return this._batch.copy(this._valueAt);
   }
 
   text() {
     if (typeof this._value === 'string') return this._value;
-    return this._place.batch.text(this._place.value);
+    return this._batch.text(this._valueAt);
   }
 
   json(code = 0) {
@@ -129,11 +138,11 @@ export function transform(definition, options = {}) {
       answer.length = 0;
       let at = batch.first;
       for (let index = 0; index < batch.count; index += 1) {
-        const place = new Place(batch, at);
-        at = place.end;
+        const record = new Record(batch, at);
+        at = record._end;
         const start = answer.length;
         try {
-          send(answer, index, work(new Record(place)), outputs);
+          send(answer, index, work(record), outputs);
         } catch (error) {
           answer.length = start;
           answer.failure(index, failureOf(error));
@@ -153,7 +162,7 @@ function failureOf(error) {
 function send(answer, index, made, names) {
   if (made === undefined || made === null) return;
   if (made instanceof Record) {
-    answer.same(index, made._place);
+    sendSame(answer, index, made);
     return;
   }
   if (typeof made !== 'object') {
@@ -169,9 +178,13 @@ function send(answer, index, made, names) {
   for (const output of made) sendOne(answer, index, output, names);
 }
 
+function sendSame(answer, index, { _batch, _at, _end }) {
+  answer.same(index, _batch.bytes, _at + FIXED, _end);
+}
+
 function sendOne(answer, index, made, names) {
   if (made instanceof Record) {
-    answer.same(index, made._place);
+    sendSame(answer, index, made);
     return;
   }
   if (typeof made !== 'object' || made === null || made instanceof Uint8Array) {

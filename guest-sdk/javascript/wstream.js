@@ -28,14 +28,19 @@ export class Record {
   constructor(batch, at) {
     const { view } = batch;
     this._batch = batch;
-    // Where it is, and its fields with their lengths.
-    this._at = at;
-    this._valueAt = behind(view, at + FIXED);
-    this._headersAt = behind(view, this._valueAt);
-    this._end = this._headersAt + 4;
-    for (let count = view.getUint32(this._headersAt, true); count > 0; count -= 1) {
-      this._end = behind(view, behind(view, this._end));
+    // Where it is, and its fields with their lengths. A call takes the engine as long as a read.
+    const key = view.getInt32(at + FIXED, true);
+    const valueAt = at + FIXED + 4 + (key > 0 ? key : 0);
+    const value = view.getInt32(valueAt, true);
+    const headersAt = valueAt + 4 + (value > 0 ? value : 0);
+    let end = headersAt + 4;
+    for (let count = view.getUint32(headersAt, true); count > 0; count -= 1) {
+      end = behind(view, behind(view, end));
     }
+    this._at = at;
+    this._valueAt = valueAt;
+    this._headersAt = headersAt;
+    this._end = end;
     // What was read, once it was.
     this._key = undefined;
     this._value = undefined;

@@ -27,7 +27,7 @@ const ALL_SAMPLES: &[&str] = &[
 ];
 /// A component with a language's engine takes some ten seconds to build and, where nothing is
 /// optimized, a minute to compile. Natively `scripts.rs` runs all samples; this one has keyed state,
-/// and bytes that are no text, which only the component's bindings make.
+/// whose bytes only the component's bindings make.
 const SAMPLES_OF_A_COMPONENT: &[&str] = &["count"];
 const MORE_OF_A_COMPONENT: &[&str] = &["identity", "project", "split", "strict"];
 

@@ -262,6 +262,7 @@ async fn open(
         }
         // What the sinks have already, they pass over.
         (_, Some(kept)) => Ok(kept.max(log_start)),
+        // State that is new begins here; the session stores that before a sink gets anything.
         _ => Ok(start),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The line that hands a record to a sink is in `hand_over`; before it, in the same function, the
 //! failed records of the range and those that the sink refuses have become acknowledged dead
-//! letters: no position can be ahead of one.
+//! letters: no position can be ahead of one. Where keyed state begins is stored there as well.
 
 use std::sync::Arc;
 
@@ -38,6 +38,8 @@ pub(super) struct Session<'a> {
     reads_dead_letters: bool,
     chain: Chain,
     reader: Reader,
+    /// Where this session reads from, and state that is new begins.
+    begin: Offset,
     /// What was worked on.
     processed: Offset,
     /// What waits for the verdict of a trial.
@@ -90,6 +92,7 @@ impl<'a> Session<'a> {
             reads_dead_letters,
             chain,
             reader,
+            begin: at,
             processed: at,
             held: Vec::new(),
             held_bytes: 0,
@@ -273,6 +276,10 @@ impl<'a> Session<'a> {
             skipped,
             stop,
         } = complete;
+        if let Some(state) = self.state.as_mut() {
+            // Before a sink has anything: after a kill its position is not where the state began.
+            state.begin(self.begin).await?;
+        }
         self.shared.metrics.skipped.add(skipped);
         self.bury(letters).await?;
         let records_out = ready.len() as u64;

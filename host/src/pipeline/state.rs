@@ -4,7 +4,8 @@
 //! What a stretch of records changed and the position behind it are stored once every sink has
 //! made the stretch durable, so the stored position is never ahead of a sink, and the state is
 //! never ahead of or behind the stored position: a start goes on from exactly there, whatever was
-//! killed when. Changes count from the record with the position on; what a kill left without one is
+//! killed when. The first position, where the state begins, is stored before any sink gets a record:
+//! from then on what the sinks hold does not say where a start goes on. Changes count from the record with the position on; what a kill left without one is
 //! voided by the next start.
 //!
 //! | key | value |
@@ -141,6 +142,18 @@ impl StateLog {
     /// Where the input goes on, if anything was stored.
     pub(super) fn position(&self) -> Option<Offset> {
         self.position
+    }
+
+    /// Stores where the state begins, if no position is stored yet. Once this returns, a start goes
+    /// on from `at` until more is stored, whatever the sinks hold by then.
+    pub(super) async fn begin(&mut self, at: Offset) -> Result<(), StateError> {
+        if self.position.is_some() {
+            return Ok(());
+        }
+        let beginning = self.batch(|to| to.push(b"", Some(&at.0.to_be_bytes())));
+        self.partition.append(beginning).await?;
+        self.position = Some(at);
+        Ok(())
     }
 
     /// The table of a step.

@@ -34,6 +34,8 @@ struct State {
     positions: BTreeMap<TopicPartition, Offset>,
     /// Commits happen only when asked for.
     manual: bool,
+    /// Sinks do not hear of commits.
+    unheard: bool,
     /// Results of the next opens and submits, `None` for one that works.
     script: VecDeque<Option<SinkError>>,
     /// Offsets that are refused.
@@ -59,9 +61,20 @@ impl MemoryTarget {
         self.0.state.lock().manual = true;
     }
 
+    /// From now on batches are durable at once and their sinks do not hear of it, as when the
+    /// process is killed right behind a commit.
+    pub fn commit_unheard(&self) {
+        let mut state = self.0.state.lock();
+        state.manual = false;
+        state.unheard = true;
+    }
+
     /// Commits what waits, in all sinks, and from now on at once.
     pub fn commit(&self) {
-        self.0.state.lock().manual = false;
+        let mut state = self.0.state.lock();
+        state.manual = false;
+        state.unheard = false;
+        drop(state);
         self.0.commit.notify_waiters();
     }
 
@@ -155,8 +168,11 @@ impl Waiting {
                 .stored
                 .extend(records.into_iter().map(|r| (tp.clone(), r)));
             state.positions.insert(tp.clone(), next);
+            let heard = !state.unheard;
             drop(state);
-            self.progress.durable(next);
+            if heard {
+                self.progress.durable(next);
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs only what is missing: `scripts/setup.sh build` for building and running,
-# `scripts/setup.sh test` for what the tests need besides (Chromium, Python).
+# `scripts/setup.sh test` for what the tests need besides (Chromium, Python, the page's packages).
 # Says in one line what it does; does nothing, quickly, when all is there.
 set -eu
 want=${1:-build}
@@ -51,6 +51,7 @@ if [ "$want" = test ]; then
     mkdir -p "$node"
     npm install --prefix "$node" --no-audit --no-fund --loglevel=error node@22 >/dev/null
   fi
+  "$(dirname "$0")/../tests/page/install.sh" >/dev/null || fail "what the page's tests need is not there"
   for component in clippy rustfmt; do
     cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 && continue
     say "adding $component"

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::json;
 
@@ -22,10 +23,17 @@ fn run(program: &str, args: &[&str]) -> Output {
     output
 }
 
+/// Installs what the checks need, where `scripts/setup.sh test` did not: once, however many tests
+/// want it. The script itself keeps processes apart.
+fn install() {
+    static INSTALLED: OnceLock<Output> = OnceLock::new();
+    INSTALLED.get_or_init(|| run("./install.sh", &[]));
+}
+
 /// The checks of `tests/page` on a node that loads `titles`, of which `dead` rows are wrong.
 #[track_caller]
 fn check(node: &Node, titles: &Path, folder: &Path, dead: usize) {
-    run("./install.sh", &[]);
+    install();
     let expected = run("python3", &["expected.py", titles.to_str().unwrap()]).stdout;
     let file = folder.join("expected.json");
     std::fs::write(&file, expected).unwrap();
@@ -96,7 +104,7 @@ fn the_page_uploads_switches_tries_and_deletes_modules() {
     let config = write(dir.path(), "wstream.toml", PIPELINE);
     let node = bare.file(&config).start();
 
-    run("./install.sh", &[]);
+    install();
     let given = json!({
         "token": TOKEN,
         "files": {

@@ -172,13 +172,14 @@ export const views = [
     async (browser) => {
       await browser.page('/ui/node', { theme: 'light' }, async (page) => {
         const light = await background(page);
+        const button = page.getByRole('button', { name: /^Theme:/ });
+        const title = () => button.getAttribute('title');
         const pick = async (wanted) => {
-          await until(`theme ${wanted}`, async () => {
-            const button = page.getByRole('button', { name: /^Theme:/ });
-            if ((await button.getAttribute('title')) === `Theme: ${wanted}`) return true;
+          for (let before = await title(); before !== `Theme: ${wanted}`; before = await title()) {
             await button.click();
-            return false;
-          });
+            // The title follows the theme a moment later: an old one asks for a click too many.
+            await until(`a theme after ${before}`, async () => (await title()) !== before);
+          }
         };
         await pick('dark');
         const dark = await background(page);

@@ -45,10 +45,19 @@ languages:
     python3 tests/bench/languages.py
     WSTREAM_LANGUAGES=all WSTREAM_UPLOADS=10000 cargo test -p wstream --test integration -- languages redpanda module_faults
 
-# All 50 kills while credits.csv loads, and 120 of the log alone.
+# All 50 kills while credits.csv loads, and 200 of the log alone.
 crash:
     WSTREAM_KILLS=50 cargo test -p wstream --test integration kill -- --nocapture
-    WSTREAM_LOG_KILLS=120 cargo test -p wstream-log kill -- --nocapture
+    WSTREAM_LOG_KILLS=200 cargo test -p wstream-log --test faults kills:: -- --nocapture
+
+# The log cut off its power at `cuts` points, under a recorder of system calls.
+faults cuts="100":
+    WSTREAM_LOG_CUTS={{ cuts }} cargo test -p wstream-log --test faults cuts:: -- --nocapture
+    cargo test -p wstream-log --test faults damage:: -- --nocapture
+
+# A simulated node by `seeds` seeds; one that failed: `WSTREAM_SIM_SEED=N just sim`.
+sim seeds="10000":
+    WSTREAM_SIM_SEEDS={{ seeds }} cargo test -p wstream-log --lib sim::what_is_acknowledged -- --nocapture
 
 # Every fuzz target for ten minutes, or those named: `just fuzz 60 output_frame`.
 fuzz seconds="600" *targets:

@@ -15,6 +15,7 @@ pub mod cases;
 pub mod cli;
 pub mod config;
 pub mod dashboard;
+mod documents;
 pub mod elastic;
 pub mod groups;
 pub mod http;

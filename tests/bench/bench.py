@@ -187,11 +187,45 @@ def build(args):
     report("build", rows, args.out)
 
 
+def partitions(args):
+    """8. The log with many partitions: appends, a trickle with a kill, catching up, an idle fetch."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    program = target / "release" / "partitions"
+
+    def taken(what, data, check=True, **settings):
+        command = [program, what, data, *(f"{k}={v}" for k, v in settings.items())]
+        return json.loads(run(command, check=check).stdout)
+
+    def fresh(what, **settings):
+        with tempfile.TemporaryDirectory() as data:
+            return taken(what, data, **settings)
+
+    rows = {}
+    for count in [16, 96, 256, 5_000]:
+        runs = [fresh("appends", partitions=count, mb=256) for _ in range(args.runs)]
+        rows[f"{count} partitions, 1.1 KB, appends/s"] = spread([r["appends_per_second"] for r in runs])
+        rows[f"{count} partitions, CPU s/GB"] = spread([r["cpu_seconds_per_gigabyte"] for r in runs])
+    one, many = [], []
+    for _ in range(args.runs):
+        one.append(fresh("appends", partitions=1, bytes=10_000, in_flight=100, mb=1_000))
+        many.append(fresh("appends", partitions=100, bytes=10_000, mb=1_000))
+    rows["1 partition, 10 KB, 100 in flight, MB/s"] = spread([r["megabytes_per_second"] for r in one])
+    rows["100 partitions, 10 KB, 1 in flight, MB/s"] = spread([r["megabytes_per_second"] for r in many])
+    with tempfile.TemporaryDirectory() as data:
+        rows["5,000 partitions, an append a second, disk"] = taken(
+            "trickle", data, check=False, partitions=5_000, seconds=30, disk=1, abort=1
+        )
+        rows["the same, start after a kill, clean stop"] = taken("start", data)
+    rows["one of 1,000 partitions, caught up"] = fresh("catchup", partitions=1_000, mb=4_000)
+    rows["a fetch over 1,000 partitions, nothing new"] = fresh("fetch", partitions=1_000, rounds=1_000)
+    report("partitions", rows, args.out)
+
+
 def free_ports():
     return ["--http", "127.0.0.1:0", "--search", "127.0.0.1:0"]
 
 
-ALL = {f.__name__: f for f in [once, log, transform, index, job, start, build]}
+ALL = {f.__name__: f for f in [once, log, transform, index, job, start, build, partitions]}
 
 
 def main():

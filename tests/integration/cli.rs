@@ -236,6 +236,37 @@ fn a_topic_from_end_to_end() {
         "{}",
         said(&["topic", "list"])
     );
+    let altered = said(&[
+        "topic",
+        "alter",
+        "pairs",
+        "--retention-by",
+        "record",
+        "--set",
+        "segment.ms=3600000",
+        "--unset",
+        "retention.bytes",
+    ]);
+    assert!(altered.starts_with("altered pairs\n"), "{altered}");
+    for row in [
+        "retention.by         record    set",
+        "segment.ms           3600000   set",
+        "retention.bytes      -1        default",
+    ] {
+        assert!(altered.contains(row), "{row}\n{altered}");
+    }
+    let refused = Output::of(&mut ours(&["topic", "alter", "pairs", "--partitions", "1"]));
+    assert!(
+        refused.stderr.contains("2 partitions"),
+        "{}",
+        refused.stderr
+    );
+    let refused = Output::of(&mut ours(&["topic", "alter", "pairs", "--set", "a.b=1"]));
+    assert!(
+        refused.stderr.contains("there is no such setting"),
+        "{}",
+        refused.stderr
+    );
     let described = said(&["topic", "describe", "pairs"]);
     assert!(described.starts_with("pairs: 3 records, "), "{described}");
     let missing = Output::of(&mut ours(&["consume", "pears"]));

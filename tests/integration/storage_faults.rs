@@ -1,10 +1,12 @@
-//! A full disk, a segment that does not open: refused or set aside with the reason, nothing
-//! corrupt, work goes on.
+//! A full disk, a damaged segment, damaged metadata, a data directory that goes: refused or named
+//! with the reason, nothing corrupt, work goes on where it can.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::harness::{Node, NodeBuilder, skipped, until};
+use serde_json::json;
+
+use super::harness::{Node, NodeBuilder, Output, skipped, until, wstream};
 
 /// A small file system of its own, unmounted when dropped.
 pub struct SmallDisk(pub PathBuf);
@@ -106,32 +108,129 @@ fn a_full_disk_refuses_appends_and_takes_them_again_when_there_is_room() {
 }
 
 #[test]
-fn a_segment_that_does_not_open_is_set_aside_and_the_rest_is_served() {
+fn records_of_a_damaged_segment_are_named_and_work_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let builder = NodeBuilder::new(dir.path());
     let node = builder.start();
-    create(&node, "good");
     create(&node, "bad");
-    for topic in ["good", "bad"] {
-        assert_eq!(append(&node, topic).0, 200);
-    }
-    // After a clean stop the damage would be met at the first read, after a kill at the start.
+    assert_eq!(append(&node, "bad").0, 200);
+    assert_eq!(node.get("/api/v1/node")["missing"], json!([]));
     drop(node.kill());
-    let segment = find(&dir.path().join("log"), "bad-0").expect("the partition's folder");
-    let db = find(&segment, "db").expect("sled's file");
-    let conf = db.parent().unwrap().join("conf");
-    std::fs::write(conf, b"no configuration of sled").unwrap();
-    std::fs::write(db, vec![0xa5; 4096]).unwrap();
+    let db = find(&dir.path().join("log"), "db").expect("sled's file");
+    let mut bytes = std::fs::read(&db).unwrap();
+    let (from, to) = (bytes.len() / 4, bytes.len() / 2);
+    bytes[from..to].fill(0xa5);
+    std::fs::write(&db, &bytes).unwrap();
 
     let node = builder.start();
-    assert_eq!(node.get("/api/v1/topics/good")["records"], 200);
-    let aside = node.get("/api/v1/node")["segments_set_aside"].clone();
-    assert_eq!(aside[0]["partition"]["topic"], "bad", "{aside}");
-    let kept = aside[0]["kept_at"].as_str().unwrap();
-    assert!(Path::new(kept).exists(), "{kept} was deleted");
-    assert!(node.stderr().contains("bad"), "{}", node.stderr());
-    assert_eq!(append(&node, "good").0, 200);
-    assert_eq!(append(&node, "bad").0, 200);
+    let missing = node.get("/api/v1/node")["missing"].clone();
+    let missing = missing.as_array().unwrap();
+    assert!(
+        missing.iter().any(|m| m["partition"]["topic"] == "bad"),
+        "{missing:?}"
+    );
+    assert!(
+        node.stderr().contains("records are missing"),
+        "{}",
+        node.stderr()
+    );
+    let metrics = node.ask("GET", "/metrics", &[], b"").text();
+    let ranges = format!("wstream_log_missing_ranges {}\n", missing.len());
+    assert!(metrics.contains(&ranges), "{metrics}");
+    let (status, text) = append(&node, "bad");
+    assert_eq!(status, 200, "{text}");
+    let appended: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let base = appended["offsets"][0]["base_offset"].as_u64().unwrap();
+    assert!(base >= 200, "offset {base} is given twice");
+    let lines = node
+        .ask("GET", "/api/v1/topics/bad/records", &[], b"")
+        .text();
+    assert!(lines.lines().count() >= 200);
+    until("a copy of the damaged files", || {
+        find(&dir.path().join("aside"), "db")
+    });
+}
+
+#[test]
+fn a_data_directory_that_goes_is_noticed_and_nothing_more_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let node = NodeBuilder::new(&data).start();
+    create(&node, "t");
+    assert_eq!(append(&node, "t").0, 200);
+    std::fs::rename(&data, dir.path().join("gone")).unwrap();
+    let refused = until("a refusal", || {
+        let (status, text) = append(&node, "t");
+        (status != 200).then_some(text)
+    });
+    assert!(refused.contains("not there any more"), "{refused}");
+    let ready = node.ask("GET", "/health/ready", &[], b"");
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("data directory"), "{}", ready.text());
+}
+
+#[test]
+fn damaged_metadata_refuses_the_start_and_is_restored_when_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let builder = NodeBuilder::new(&data);
+    let node = builder.start();
+    create(&node, "before");
+    let builder = node.kill();
+    let node = builder.start();
+    create(&node, "after");
+    drop(node.kill());
+    let commands = newest(&data.join("metadata")).join("commands/db");
+    let mut bytes = std::fs::read(&commands).unwrap();
+    bytes.iter_mut().for_each(|b| *b ^= 0x10);
+    std::fs::write(&commands, bytes).unwrap();
+
+    let data = data.display().to_string();
+    let run = [
+        "run",
+        "--data",
+        &data,
+        "--http",
+        "127.0.0.1:0",
+        "--search",
+        "127.0.0.1:0",
+    ];
+    let refused = Output::of(&mut wstream(run));
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("wstream restore"),
+        "{}",
+        refused.stderr
+    );
+    let restored = Output::of(&mut wstream(["restore", "--data", &data]));
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    for part in ["was damaged", "are lost", "kept in"] {
+        assert!(restored.stdout.contains(part), "{}", restored.stdout);
+    }
+    let whole = Output::of(&mut wstream(["restore", "--data", &data]));
+    assert!(
+        whole.stdout.contains("nothing was changed"),
+        "{}",
+        whole.stdout
+    );
+    let node = builder.start();
+    assert_eq!(
+        node.ask("GET", "/api/v1/topics/before", &[], b"").status,
+        200
+    );
+    let running = Output::of(&mut wstream(["restore", "--data", &data]));
+    assert!(
+        running.code == 1 && running.stderr.contains("in use"),
+        "{}",
+        running.stderr
+    );
+}
+
+/// The last folder by name.
+fn newest(dir: &Path) -> PathBuf {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.is_dir()).max().unwrap()
 }
 
 /// The first file or folder of that name below `dir`.

@@ -5,9 +5,7 @@
 
 use std::collections::VecDeque;
 
-use futures_util::future::select_all;
-use tokio::sync::watch;
-use wstream_log::{Log, Partition, ReadError};
+use wstream_log::{Log, Partition, ReadError, Upto, Waiter};
 use wstream_record::{
     ByteSize, JsonRecord, Offset, PartitionId, StoredRecord, Timestamp, TopicName,
 };
@@ -43,7 +41,9 @@ struct Side {
     /// Where a reader that does not follow stops.
     end: Offset,
     buffer: VecDeque<StoredRecord>,
-    tail: watch::Receiver<Offset>,
+    /// Whether the cursor's waiter watches it.
+    watched: bool,
+    closed: bool,
 }
 
 /// Records of a topic's partitions, merged.
@@ -51,6 +51,7 @@ pub(super) struct Cursor {
     topic: TopicName,
     sides: Vec<Side>,
     follow: bool,
+    waiter: Waiter,
 }
 
 impl Cursor {
@@ -71,14 +72,13 @@ impl Cursor {
             if partition.is_some_and(|p| p != id) {
                 continue;
             }
-            let tail = found.high_watermark();
-            let bounds = found.bounds();
-            let end = bounds.high_watermark;
+            let marks = found.marks();
+            let end = marks.high_watermark;
             let next = match start {
-                Start::Earliest => bounds.log_start,
+                Start::Earliest => marks.log_start,
                 Start::Latest => end,
-                Start::At(offset) => offset.clamp(bounds.log_start, end),
-                Start::FromEnd(n) => end.plus(-n).max(bounds.log_start),
+                Start::At(offset) => offset.clamp(marks.log_start, end),
+                Start::FromEnd(n) => end.plus(-n).max(marks.log_start),
                 Start::Time(at) => found
                     .offset_for(at)
                     .await
@@ -91,7 +91,8 @@ impl Cursor {
                 next,
                 end,
                 buffer: VecDeque::new(),
-                tail,
+                watched: false,
+                closed: false,
             });
         }
         if sides.is_empty() {
@@ -105,6 +106,7 @@ impl Cursor {
             topic: topic.clone(),
             sides,
             follow,
+            waiter: Waiter::new(),
         })
     }
 
@@ -119,6 +121,9 @@ impl Cursor {
             for side in &mut self.sides {
                 side.fill(self.follow).await?;
             }
+            if self.follow && self.sides.iter().any(|side| side.closed) {
+                return Ok(None);
+            }
             let first = self
                 .sides
                 .iter_mut()
@@ -132,48 +137,62 @@ impl Cursor {
             if !self.follow {
                 return Ok(None);
             }
-            let moved = self.sides.iter_mut().map(|s| Box::pin(s.tail.changed()));
-            if select_all(moved).await.0.is_err() {
-                return Ok(None);
+            self.wait().await;
+        }
+    }
+
+    /// Returns when a fetch would answer something else than nothing. Cancel-safe.
+    async fn wait(&mut self) {
+        for side in self.sides.iter_mut().filter(|side| !side.watched) {
+            let (partition, next) = (&side.partition, side.next);
+            self.waiter.watch(partition, next, Upto::HighWatermark);
+            side.watched = true;
+        }
+        for ready in self.waiter.wait().await {
+            let mut sides = self.sides.iter_mut();
+            if let Some(side) = sides.find(|side| side.id == ready.partition) {
+                side.watched = false;
             }
         }
     }
 }
 
 impl Side {
+    /// Reads on, unless there is something to give or nothing to read.
     async fn fill(&mut self, follow: bool) -> Result<(), ApiError> {
-        while self.buffer.is_empty() {
-            let end = if follow {
-                *self.tail.borrow_and_update()
-            } else {
-                self.end
-            };
-            if self.next >= end {
-                return Ok(());
-            }
-            let batches = match self.partition.read(self.next, READ_BYTES).await {
-                Ok(batches) => batches,
+        let end = if follow { Offset(i64::MAX) } else { self.end };
+        while self.buffer.is_empty() && self.next < end {
+            let upto = Upto::HighWatermark;
+            let fetch = self.partition.fetch(self.next, READ_BYTES, upto, None);
+            let fetched = match fetch.await {
+                Ok(fetched) => fetched,
                 // Retention overtook the reader: it goes on at what is left.
                 Err(ReadError::Trimmed { start, .. }) => {
                     self.next = start;
                     continue;
                 }
+                Err(ReadError::Closed) if follow => {
+                    self.closed = true;
+                    return Ok(());
+                }
                 Err(error) => return Err(failed(error)),
             };
-            if batches.is_empty() {
+            if fetched.next <= self.next {
                 return Ok(());
             }
-            for batch in batches {
-                let header = *batch.header();
-                if !header.is_control() {
-                    let records = wstream_kafka::records(&batch, BATCH_BYTES_MAX)
-                        .map_err(|e| ApiError::internal(format!("offset {}: {e}", self.next)))?;
-                    let wanted = self.next..end;
-                    self.buffer
-                        .extend(records.into_iter().filter(|r| wanted.contains(&r.offset)));
+            let wanted = self.next..end;
+            for batch in fetched.batches().map_err(failed)? {
+                let header = batch.header();
+                if header.is_control() {
+                    continue;
                 }
-                self.next = self.next.max(header.next_offset());
+                let offset = header.base_offset;
+                let records = wstream_kafka::records(&batch, BATCH_BYTES_MAX)
+                    .map_err(|e| ApiError::internal(format!("offset {offset}: {e}")))?;
+                let records = records.into_iter().filter(|r| wanted.contains(&r.offset));
+                self.buffer.extend(records);
             }
+            self.next = fetched.next;
         }
         Ok(())
     }

@@ -123,7 +123,7 @@ impl ApiState {
             for partition in &partitions {
                 let name: &TopicPartition = partition.name();
                 if let Some(committed) = self.offsets.fetch(&group, name) {
-                    let behind = partition.bounds().high_watermark.0 - committed.offset.0;
+                    let behind = partition.marks().high_watermark.0 - committed.offset.0;
                     lag = Some(lag.unwrap_or(0) + behind.max(0));
                 }
             }
@@ -139,7 +139,10 @@ pub fn router(state: ApiState, pages: Router) -> Router {
     let v1 = Router::new()
         .route("/node", get(stats::node))
         .route("/topics", get(topics::list).post(topics::create))
-        .route("/topics/{topic}", get(topics::one).delete(topics::delete))
+        .route(
+            "/topics/{topic}",
+            get(topics::one).patch(topics::alter).delete(topics::delete),
+        )
         .route(
             "/topics/{topic}/records",
             get(records::read).post(records::produce),
@@ -216,18 +219,16 @@ pub async fn take_rates(state: ApiState) {
         let now = state.clock.monotonic();
         for info in state.log.topics() {
             for partition in state.log.partitions(&info.name) {
-                let bounds = partition.bounds();
+                let stats = partition.stats();
                 let name = partition.name();
                 state.rates.note(
                     format!("partition_records/{name}"),
                     now,
-                    bounds.appended_records,
+                    stats.appended_records,
                 );
-                state.rates.note(
-                    format!("partition_bytes/{name}"),
-                    now,
-                    bounds.appended_bytes,
-                );
+                state
+                    .rates
+                    .note(format!("partition_bytes/{name}"), now, stats.appended_bytes);
             }
         }
         state

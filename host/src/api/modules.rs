@@ -236,7 +236,7 @@ pub(super) fn refused(error: RegistryError) -> ApiError {
             "disk_full",
             "make room and send it again",
         ),
-        RegistryError::Io(_) | RegistryError::Metadata(_) => {
+        RegistryError::Io(_) | RegistryError::Document(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "internal", "")
         }
     };

@@ -213,9 +213,10 @@ pub(super) async fn produce(
     let mut offsets = Vec::new();
     let mut count = 0;
     for (partition, records) in records {
-        let (base, n) = append(&state, &topic, partition, &records, count).await?;
-        count += n;
-        offsets.push(json!({"partition": partition, "base_offset": base, "count": n}));
+        for (base, n) in append(&state, &topic, partition, &records, count).await? {
+            count += n;
+            offsets.push(json!({"partition": partition, "base_offset": base, "count": n}));
+        }
     }
     Ok((
         StatusCode::OK,
@@ -263,7 +264,8 @@ fn parse(
     Ok(by_partition)
 }
 
-/// Appends records to a partition. An error says how many records of the request are stored: those
+/// Appends records to a partition and answers where they are: base offset and count of each run of
+/// offsets, of which there are several if other writers came between. An error says how many records of the request are stored: those
 /// `before`, and the batches in front of the one that was refused.
 async fn append(
     state: &ApiState,
@@ -271,7 +273,7 @@ async fn append(
     partition: PartitionId,
     records: &[Record],
     before: usize,
-) -> Result<(Offset, usize), ApiError> {
+) -> Result<Vec<(Offset, usize)>, ApiError> {
     let name = TopicPartition::new(topic.clone(), partition);
     let Some(log) = state.log.partition(&name) else {
         return Err(ApiError::unavailable(
@@ -280,7 +282,8 @@ async fn append(
         ));
     };
     let mut builder = BatchBuilder::new();
-    let (mut first, mut stored) = (None, before);
+    let mut runs: Vec<(Offset, usize)> = Vec::new();
+    let (mut end, mut stored) = (None, before);
     let mut rest = records.iter().peekable();
     while let Some(record) = rest.next() {
         builder.push(record);
@@ -293,10 +296,17 @@ async fn append(
             let appended = log.append(batch).await;
             let appended = appended.map_err(|e| refused(&name, &e, stored))?;
             stored += count;
-            first = first.or(Some(appended.base_offset));
+            match runs
+                .last_mut()
+                .filter(|_| end == Some(appended.base_offset))
+            {
+                Some((_, so_far)) => *so_far += count,
+                None => runs.push((appended.base_offset, count)),
+            }
+            end = Some(appended.next_offset);
         }
     }
-    Ok((first.unwrap_or_default(), records.len()))
+    Ok(runs)
 }
 
 fn refused(name: &TopicPartition, error: &AppendError, stored: usize) -> ApiError {
@@ -309,8 +319,16 @@ fn refused(name: &TopicPartition, error: &AppendError, stored: usize) -> ApiErro
             ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", message)
                 .hint("make room on the data directory's file system; appends then work again")
         }
+        AppendError::Timestamp { .. } => ApiError::bad_request("bad_timestamp", message)
+            .hint("milliseconds since 1970, up to the end of the year 9999"),
+        AppendError::NotLeader { .. }
+        | AppendError::FencedLeader { .. }
+        | AppendError::Offline { .. } => ApiError::unavailable("not_available", message),
         AppendError::Closed => ApiError::unavailable("closed", message),
-        _ => ApiError::internal(message),
+        AppendError::Malformed(_)
+        | AppendError::OutOfOrderSequence { .. }
+        | AppendError::FencedProducer { .. }
+        | AppendError::Failed(_) => ApiError::internal(message),
     }
 }
 

@@ -63,16 +63,38 @@ pub(super) async fn collect(state: &ApiState) -> Vec<Sample> {
         &[],
         facts.disk_free_bytes,
     );
-    let aside = u64::try_from(facts.segments_set_aside.len()).unwrap_or(u64::MAX);
-    sample(
-        &mut out,
-        Kind::Gauge,
-        "wstream_log_segments_set_aside",
-        "Segments that did not open.",
-        &[],
-        aside,
-    );
+    log(state, &mut out);
     out
+}
+
+/// What is missing, and what is wrong.
+fn log(state: &ApiState, out: &mut Vec<Sample>) {
+    let missing = state.log.missing();
+    let offsets = missing.iter().map(|m| m.next.0.saturating_sub(m.first.0));
+    let gauges = [
+        (
+            "wstream_log_missing_ranges",
+            "Ranges of offsets that were stored and cannot be read.",
+            count(missing.len()),
+        ),
+        (
+            "wstream_log_missing_offsets",
+            "Offsets that were stored and cannot be read.",
+            offsets.map(|n| n.max(0).cast_unsigned()).sum(),
+        ),
+        (
+            "wstream_log_problems",
+            "What is wrong with the log at the moment, as /health/ready names it.",
+            count(state.log.health().len()),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        sample(out, Kind::Gauge, name, help, &[], value);
+    }
+}
+
+fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }
 
 async fn indices(state: &ApiState, out: &mut Vec<Sample>) {
@@ -108,7 +130,7 @@ async fn indices(state: &ApiState, out: &mut Vec<Sample>) {
 fn topics(state: &ApiState, out: &mut Vec<Sample>) {
     for info in state.log.topics() {
         for partition in state.log.partitions(&info.name) {
-            let bounds = partition.bounds();
+            let (marks, stats) = (partition.marks(), partition.stats());
             let number = partition.name().partition.to_string();
             let l: &[(&'static str, &str)] =
                 &[("topic", info.name.as_str()), ("partition", &number)];
@@ -119,7 +141,7 @@ fn topics(state: &ApiState, out: &mut Vec<Sample>) {
                 "wstream_log_appended_records_total",
                 "Records appended since the start.",
                 l,
-                bounds.appended_records,
+                stats.appended_records,
             );
             sample(
                 out,
@@ -127,7 +149,7 @@ fn topics(state: &ApiState, out: &mut Vec<Sample>) {
                 "wstream_log_appended_bytes_total",
                 "Bytes of batches appended since the start.",
                 l,
-                bounds.appended_bytes,
+                stats.appended_bytes,
             );
             sample(
                 out,
@@ -135,7 +157,7 @@ fn topics(state: &ApiState, out: &mut Vec<Sample>) {
                 "wstream_log_bytes",
                 "Bytes of batches held.",
                 l,
-                bounds.bytes.0,
+                stats.bytes.0,
             );
             sample(
                 out,
@@ -143,7 +165,7 @@ fn topics(state: &ApiState, out: &mut Vec<Sample>) {
                 "wstream_log_start_offset",
                 "The oldest offset.",
                 l,
-                offset(bounds.log_start),
+                offset(marks.log_start),
             );
             sample(
                 out,
@@ -151,7 +173,7 @@ fn topics(state: &ApiState, out: &mut Vec<Sample>) {
                 "wstream_log_high_watermark",
                 "The end of what is acknowledged.",
                 l,
-                offset(bounds.high_watermark),
+                offset(marks.high_watermark),
             );
         }
         for lag in state.group_lags(&info.name) {

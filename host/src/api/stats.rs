@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
-use wstream_log::SetAside;
+use wstream_log::{Missing, Problem};
 
 use super::{ApiState, topics};
 use crate::http::ApiError;
@@ -24,8 +24,25 @@ pub(super) struct NodeView {
     pub(super) memory_bytes: u64,
     pub(super) disk_free_bytes: u64,
     log_bytes: u64,
-    pub(super) segments_set_aside: Vec<SetAside>,
+    /// Offsets that were stored and cannot be read.
+    missing: Vec<Missing>,
+    problems: Vec<ProblemView>,
     reload_error: Option<String>,
+}
+
+/// Something that somebody must look after.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct ProblemView {
+    #[serde(flatten)]
+    problem: Problem,
+    message: String,
+}
+
+impl ProblemView {
+    fn of(problem: Problem) -> Self {
+        let message = problem.to_string();
+        Self { problem, message }
+    }
 }
 
 pub(super) fn node_view(state: &ApiState) -> NodeView {
@@ -45,8 +62,14 @@ pub(super) fn node_view(state: &ApiState) -> NodeView {
         memory_bytes: resident_bytes(),
         disk_free_bytes: rustix::fs::statvfs(&node.data_dir)
             .map_or(0, |s| s.f_bavail.saturating_mul(s.f_frsize)),
-        log_bytes: partitions.map(|p| p.bounds().bytes.0).sum(),
-        segments_set_aside: state.log.set_aside(),
+        log_bytes: partitions.map(|p| p.stats().bytes.0).sum(),
+        missing: state.log.missing(),
+        problems: state
+            .log
+            .health()
+            .into_iter()
+            .map(ProblemView::of)
+            .collect(),
         reload_error: state.running.reload_error(),
     }
 }
@@ -133,12 +156,9 @@ fn dead_letter_views(state: &ApiState) -> Vec<DeadLetterView> {
     for info in state.log.topics() {
         let name = info.name.as_str();
         if name.ends_with(".dlq") || named(name) {
-            let bounds = state
-                .log
-                .partitions(&info.name)
-                .into_iter()
-                .map(|p| p.bounds());
-            let records = bounds.map(|b| b.high_watermark.0 - b.log_start.0).sum();
+            let partitions = state.log.partitions(&info.name).into_iter();
+            let marks = partitions.map(|p| p.marks());
+            let records = marks.map(|m| m.high_watermark.0 - m.log_start.0).sum();
             out.push(DeadLetterView {
                 topic: name.to_owned(),
                 records,

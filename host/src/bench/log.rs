@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use serde::Serialize;
-use wstream_log::{DataDir, Durability, Log, LogConfig, Partition, TopicConfig};
+use wstream_log::{DataDir, Durability, Log, LogConfig, Partition, TopicSpec};
 use wstream_record::{
     BatchBuilder, ByteSize, Clock, PartitionId, RecordBatch, Timestamp, TopicName, TopicPartition,
 };
@@ -213,10 +213,8 @@ impl Load {
         };
         let log = Log::open(config, self.clock.clone()).await?;
         let topic = TopicName::new("bench")?;
-        let settings = TopicConfig {
-            max_message_bytes: ByteSize(u64::from(u32::MAX)),
-            ..TopicConfig::partitions(self.options.partitions)
-        };
+        let settings = TopicSpec::partitions(self.options.partitions)
+            .max_message_bytes(ByteSize(u64::from(i32::MAX.unsigned_abs())));
         if log.topic(&topic).is_none() {
             log.create_topic(&topic, settings).await?;
         }

@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -172,6 +173,8 @@ fn run_options(file: PathBuf, data: PathBuf) -> RunOptions {
         insecure: false,
         durability: Durability::Process,
         disk_free_min: ByteSize(0),
+        streams: 1,
+        scrub_interval: Duration::ZERO,
         watch: false,
         once: true,
         fail_on_dead_letter: true,

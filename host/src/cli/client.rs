@@ -111,6 +111,20 @@ impl Client {
         whole(self.send(Method::PUT, path, Some((content, body))).await?).await
     }
 
+    /// Sends a change of what is at a path and returns the JSON that answers it.
+    pub(super) async fn patch(
+        &self,
+        path: &str,
+        content: &'static str,
+        body: Bytes,
+    ) -> anyhow::Result<Value> {
+        whole(
+            self.send(Method::PATCH, path, Some((content, body)))
+                .await?,
+        )
+        .await
+    }
+
     /// Deletes what is at a path.
     pub(super) async fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.send(Method::DELETE, path, None).await.map(drop)

@@ -11,6 +11,7 @@ mod completion;
 mod consume;
 mod output;
 mod produce;
+mod restore;
 mod run;
 mod search;
 mod time;
@@ -57,7 +58,7 @@ enum Command {
     Run(run::RunArgs),
     /// Read and validate a file without running it.
     Check(check::CheckArgs),
-    /// List, describe and create topics.
+    /// List, describe, create and alter topics.
     Topic(topic::TopicArgs),
     /// Put records into a topic, from standard input or files.
     Produce(produce::ProduceArgs),
@@ -67,6 +68,8 @@ enum Command {
     Search(search::SearchArgs),
     /// Make, build, test and look at transforms; none of it needs a node.
     Transform(transform::TransformArgs),
+    /// Go back to what reads of damaged metadata, and keep the damaged files aside.
+    Restore(restore::RestoreArgs),
     /// Measure the parts of a node on this machine.
     Bench(bench::BenchArgs),
     /// Print the completion script of a shell.
@@ -85,6 +88,7 @@ impl Cli {
             Command::Consume(args) => consume::execute(args, &mut output).await,
             Command::Search(args) => search::execute(args, &mut output).await,
             Command::Transform(args) => transform::execute(args, &mut output).await,
+            Command::Restore(args) => restore::execute(args, &mut output).await,
             Command::Bench(args) => bench::execute(args, &mut output).await,
             Command::Completion(args) => completion::execute(&args, &mut output),
         };

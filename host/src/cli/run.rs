@@ -12,10 +12,12 @@ use tracing_subscriber::EnvFilter;
 use wstream_log::Durability;
 
 use crate::node::{self, RunError, RunOptions};
-use crate::units::Size;
+use crate::units::{Period, Size};
 
 /// The file that is run when none is named.
 const FILE_DEFAULT: &str = "wstream.toml";
+/// More disks than a machine has.
+const STREAMS_MAX: i64 = 64;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -91,6 +93,24 @@ pub(super) struct RunArgs {
         default_value = "512MiB"
     )]
     disk_free_min: Size,
+    /// Streams that partitions are written to, each a directory below DATA/log that may be another
+    /// disk. Never changes once there is data.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "WSTREAM_STREAMS",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=STREAMS_MAX)
+    )]
+    streams: u16,
+    /// How often all that is stored is read and compared with its checksums; 0s for never.
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "WSTREAM_SCRUB_INTERVAL",
+        default_value = "7d"
+    )]
+    scrub_interval: Period,
     /// How log lines look.
     #[arg(long, value_enum, env = "WSTREAM_LOG_FORMAT", default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -145,6 +165,8 @@ pub(super) async fn execute(args: RunArgs) -> anyhow::Result<()> {
         fail_on_dead_letter: args.fail_on_dead_letter,
         durability: args.durability.into(),
         disk_free_min: args.disk_free_min.0,
+        streams: usize::from(args.streams),
+        scrub_interval: args.scrub_interval.0,
     };
     node::run(options).await.map_err(|error| match error {
         RunError::Config(wrong) => wrong.into(),

@@ -1,8 +1,9 @@
-//! `wstream topic`: what kafka-topics does, over HTTP.
+//! `wstream topic`: what kafka-topics and kafka-configs do, over HTTP.
 
+use anyhow::Context as _;
 use bytes::Bytes;
-use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
 use wstream_record::TopicName;
 
 use super::client::{Client, NodeOptions, encoded};
@@ -14,6 +15,8 @@ Examples:
   wstream topic list
   wstream topic describe netflix-titles
   wstream topic create clicks --partitions 6 --retention-bytes 10GiB --retention-age 30d
+  wstream topic create users --set cleanup.policy=compact
+  wstream topic alter clicks --partitions 12 --retention-age 7d --unset retention.bytes
   wstream topic list --json | jq -r '.topics[].name'";
 
 #[derive(Debug, Args)]
@@ -56,15 +59,83 @@ enum TopicCommand {
         /// Partitions; more can be added later.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=1000))]
         partitions: i32,
-        /// Bytes that each partition keeps, as in 10GiB [default: all].
-        #[arg(long, value_name = "SIZE")]
-        retention_bytes: Option<Size>,
-        /// How long records are kept, as in 30d [default: for ever].
-        #[arg(long, value_name = "DURATION")]
-        retention_age: Option<Period>,
+        #[command(flatten)]
+        settings: SettingsArgs,
         #[command(flatten)]
         node: NodeOptions,
     },
+    /// Change a topic: what is not named stays as it is.
+    #[command(after_help = EXAMPLES)]
+    Alter {
+        /// The topic.
+        topic: TopicName,
+        /// Partitions, at least as many as there are.
+        #[arg(long, value_parser = clap::value_parser!(i32).range(1..=1000))]
+        partitions: Option<i32>,
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// A setting that goes back to its default; may be given several times.
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
+        #[command(flatten)]
+        node: NodeOptions,
+    },
+}
+
+/// Settings of a topic.
+#[derive(Debug, Args)]
+struct SettingsArgs {
+    /// Bytes that each partition keeps, as in 10GiB [default: all].
+    #[arg(long, value_name = "SIZE")]
+    retention_bytes: Option<Size>,
+    /// How long records are kept, as in 30d [default: for ever].
+    #[arg(long, value_name = "DURATION")]
+    retention_age: Option<Period>,
+    /// What that is counted from [default: append].
+    #[arg(long, value_enum, value_name = "WHAT")]
+    retention_by: Option<RetentionByArg>,
+    /// Any setting, as in cleanup.policy=compact; may be given several times. `describe` lists them.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RetentionByArg {
+    /// When a record was appended.
+    Append,
+    /// The record's own time.
+    Record,
+}
+
+impl SettingsArgs {
+    /// As the API takes them.
+    fn to_json(&self) -> Map<String, Value> {
+        let mut settings = Map::new();
+        if let Some(size) = self.retention_bytes {
+            settings.insert("retention.bytes".to_owned(), json!(size.0.to_string()));
+        }
+        if let Some(age) = self.retention_age {
+            let millis = age.0.as_millis().to_string();
+            settings.insert("retention.ms".to_owned(), json!(millis));
+        }
+        if let Some(by) = self.retention_by {
+            let by = match by {
+                RetentionByArg::Append => "append",
+                RetentionByArg::Record => "record",
+            };
+            settings.insert("retention.by".to_owned(), json!(by));
+        }
+        let named = self.set.iter();
+        settings.extend(named.map(|(key, value)| (key.clone(), json!(value))));
+        settings
+    }
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("a setting is KEY=VALUE, as in cleanup.policy=compact")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
 pub(super) async fn execute(args: TopicArgs, output: &mut Output) -> anyhow::Result<()> {
@@ -91,26 +162,38 @@ pub(super) async fn execute(args: TopicArgs, output: &mut Output) -> anyhow::Res
         TopicCommand::Create {
             topic,
             partitions,
-            retention_bytes,
-            retention_age,
+            settings,
             node,
         } => {
-            let age_ms =
-                retention_age.map(|age| u64::try_from(age.0.as_millis()).unwrap_or(u64::MAX));
-            let retention = json!({"bytes": retention_bytes.map(|size| size.0), "age_ms": age_ms});
-            let body = json!({"name": topic, "partitions": partitions, "retention": retention});
+            let settings = settings.to_json();
+            let body = json!({"name": topic, "partitions": partitions, "settings": settings});
+            let body = Bytes::from(body.to_string());
             let client = Client::new(&node)?;
             client
-                .post(
-                    "/api/v1/topics",
-                    "application/json",
-                    Bytes::from(body.to_string()),
-                )
+                .post("/api/v1/topics", "application/json", body)
                 .await?;
             let plural = if partitions == 1 { "" } else { "s" };
             Ok(output.line(&format!(
                 "created {topic} with {partitions} partition{plural}"
             ))?)
+        }
+        TopicCommand::Alter {
+            topic,
+            partitions,
+            settings,
+            unset,
+            node,
+        } => {
+            let mut settings = settings.to_json();
+            settings.extend(unset.into_iter().map(|key| (key, Value::Null)));
+            let path = format!("/api/v1/topics/{}", encoded(topic.as_str()));
+            let body = json!({"partitions": partitions, "settings": settings});
+            let body = Bytes::from(body.to_string());
+            let client = Client::new(&node)?;
+            let answer = client.patch(&path, "application/json", body).await;
+            let answer = answer.with_context(|| format!("cannot alter {topic}"))?;
+            output.line(&format!("altered {topic}"))?;
+            show_settings(&answer, output)
         }
     }
 }
@@ -162,6 +245,7 @@ fn describe(answer: &Value, output: &mut Output) -> anyhow::Result<()> {
         size(&answer["bytes"]),
         retention(&answer["retention"]),
     ))?;
+    output.line(&format!("id {}", text(&answer["id"])))?;
     let rows: Vec<Vec<String>> = items(&answer["partition_details"])
         .map(|partition| {
             vec![
@@ -192,7 +276,24 @@ fn describe(answer: &Value, output: &mut Output) -> anyhow::Result<()> {
     if !groups.is_empty() {
         output.table(&["GROUP", ">LAG"], &groups)?;
     }
-    Ok(())
+    show_settings(answer, output)
+}
+
+/// Settings with where their values come from.
+fn show_settings(answer: &Value, output: &mut Output) -> anyhow::Result<()> {
+    let row = |setting: &Value| {
+        let from = match setting["is_default"].as_bool() {
+            Some(true) => "default",
+            _ => "set",
+        };
+        vec![
+            text(&setting["key"]),
+            text(&setting["value"]),
+            from.to_owned(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = items(&answer["settings"]).map(row).collect();
+    Ok(output.table(&["SETTING", "VALUE", "FROM"], &rows)?)
 }
 
 fn items(value: &Value) -> impl Iterator<Item = &Value> {
@@ -220,6 +321,10 @@ fn retention(value: &Value) -> String {
     let age = value["age_ms"]
         .as_u64()
         .map(|n| Period(std::time::Duration::from_millis(n)).to_string());
+    let age = age.map(|age| match value["by"].as_str() {
+        Some("record") => format!("{age} by the records' time"),
+        _ => age,
+    });
     let kept: Vec<String> = size.into_iter().chain(age).collect();
     if kept.is_empty() {
         "everything".to_owned()

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use wstream_log::RetentionBy;
 use wstream_record::TopicName;
 
 use crate::pipeline::PipelineConfig;
@@ -63,16 +64,38 @@ pub struct TopicConfig {
     pub max_message_bytes: Option<Size>,
 }
 
-/// What a topic keeps; older segments are removed.
+/// What a topic keeps; what is older is removed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionConfig {
     /// Bytes per partition, as in Kafka.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<Size>,
-    /// Age of the newest record of a segment.
+    /// Age at which records go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age: Option<Period>,
+    /// What the age is counted from. Default `append`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<RetainBy>,
+}
+
+/// What the age of a record is counted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RetainBy {
+    /// When it was appended here.
+    Append,
+    /// Its own time, as in Kafka.
+    Record,
+}
+
+impl From<RetainBy> for RetentionBy {
+    fn from(by: RetainBy) -> Self {
+        match by {
+            RetainBy::Append => Self::Append,
+            RetainBy::Record => Self::Record,
+        }
+    }
 }
 
 impl Default for TopicConfig {

@@ -1,22 +1,20 @@
 //! Committed positions of all groups: what `commit` returned `Ok` for is found again by `open`.
 //!
 //! They are records of `__consumer_offsets` in Kafka's formats, all of a group's in one partition,
-//! and a map in memory that is rebuilt by reading the topic at open. There is no compaction yet:
-//! a partition that holds much more than its live records is rewritten with those alone.
+//! which the log compacts, and a map in memory that is rebuilt at open.
 //! Records of other kinds are kept as they are. Members and rebalancing are not kept here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
-use tracing::{debug, warn};
+use tracing::warn;
 
-use wstream_log::{AppendError, Log, Partition, ReadError, RewriteError, TopicConfig, TopicError};
+use wstream_log::{AppendError, LastRecords, Log, Table, TableBatch, TableError, TableSettings};
 use wstream_record::{
-    BatchBuilder, ByteSize, Clock, LeaderEpoch, Offset, PartitionId, RecordBatch, Timestamp,
-    TopicName, TopicPartition,
+    BatchError, ByteSize, Clock, LeaderEpoch, Offset, PartitionId, RecordBatch, StoredRecord,
+    Timestamp, TopicName, TopicPartition,
 };
 
 use super::format::{OffsetKey, java_hash};
@@ -25,16 +23,10 @@ use super::format::{OffsetKey, java_hash};
 const TOPIC: &str = "__consumer_offsets";
 /// Its partitions.
 const PARTITIONS: i32 = 16;
-/// Bytes read at once when the map is rebuilt.
-const READ_BYTES: ByteSize = ByteSize::mib(1);
+/// Bytes of the largest batch of positions; a commit that is larger is several batches.
+const MESSAGE_BYTES_MAX: ByteSize = ByteSize::mib(64);
 /// Most bytes of a compressed batch once read.
 const RECORDS_BYTES_MAX: usize = 16 << 20;
-/// Bytes of records in one batch written here.
-const BATCH_BYTES: usize = 64 << 10;
-/// A partition below this size is never rewritten.
-const REWRITE_BYTES_MIN: u64 = 8 << 20;
-/// A partition is rewritten when it holds this many times its live records.
-const REWRITE_FACTOR: u64 = 4;
 
 /// A committed position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,16 +55,10 @@ pub struct OffsetCommit {
 /// Why positions could not be read or committed.
 #[derive(Debug, thiserror::Error)]
 pub enum OffsetsError {
-    /// The topic could not be made.
-    #[error("cannot create {TOPIC}: {0}")]
-    Topic(#[from] TopicError),
-    /// A partition of the topic is missing.
-    #[error("{TOPIC} has no partition {0}")]
-    Missing(PartitionId),
-    /// The topic could not be read.
-    #[error("could not read {TOPIC}: {0}")]
-    Read(#[from] ReadError),
-    /// A record could not be written; the positions are as before.
+    /// They could not be read.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A record could not be written.
     #[error("could not commit positions: {0}")]
     Append(#[from] AppendError),
 }
@@ -85,17 +71,14 @@ pub struct Offsets(Arc<Inner>);
 struct Inner {
     clock: Clock,
     /// Held while a partition is appended to, so that the map follows the log's order.
-    partitions: Vec<Mutex<Store>>,
-    positions: RwLock<BTreeMap<String, BTreeMap<TopicPartition, Committed>>>,
+    partitions: Vec<Mutex<Table>>,
+    positions: RwLock<Positions>,
 }
 
-/// One partition of the topic and its live records.
-#[derive(Debug)]
-struct Store {
-    partition: Partition,
-    live: HashMap<Bytes, (Timestamp, Bytes)>,
-    live_bytes: u64,
-}
+type Positions = BTreeMap<String, BTreeMap<TopicPartition, Committed>>;
+
+/// A position, or that there is none any more.
+type Entry = (TopicPartition, Option<Committed>);
 
 impl Offsets {
     /// Reads all positions from the log; makes the topic if there is none.
@@ -104,28 +87,17 @@ impl Offsets {
     /// The topic could not be made or read.
     pub async fn open(log: &Log, clock: Clock) -> Result<Self, OffsetsError> {
         let topic = TopicName::new(TOPIC).expect("the name is a valid one");
-        if log.topic(&topic).is_none() {
-            let config = TopicConfig {
-                partitions: PARTITIONS,
-                ..TopicConfig::default()
-            };
-            log.create_topic(&topic, config).await?;
-        }
+        let settings = TableSettings {
+            partitions: PARTITIONS,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+        };
         let mut partitions = Vec::new();
+        let mut positions = Positions::new();
         for number in (0..PARTITIONS).map(PartitionId) {
-            let name = TopicPartition::new(topic.clone(), number);
-            let partition = log.partition(&name).ok_or(OffsetsError::Missing(number))?;
-            partitions.push(Mutex::new(Store::read(partition).await?));
-        }
-        let mut positions: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
-        for store in &mut partitions {
-            for (key, (_, value)) in &store.get_mut().live {
-                if let (Some(key), Some(value)) = (OffsetKey::decode(key), Committed::decode(value))
-                {
-                    let group = positions.entry(key.group).or_default();
-                    group.insert(key.partition, value);
-                }
-            }
+            let of = TopicPartition::new(topic.clone(), number);
+            let (table, live) = Table::open(log, &of, settings, &records).await?;
+            take(&live, &mut positions);
+            partitions.push(Mutex::new(table));
         }
         Ok(Self(Arc::new(Inner {
             clock,
@@ -154,10 +126,11 @@ impl Offsets {
         self.0.positions.read().keys().cloned().collect()
     }
 
-    /// Commits positions. On `Ok` all are kept; on an error none is.
+    /// Commits positions. On `Ok` all are kept; on an error none is, unless they are more than one
+    /// batch holds: then those that `fetch` answers are.
     ///
     /// # Errors
-    /// The record could not be written.
+    /// A record could not be written.
     pub async fn commit(&self, group: &str, commits: &[OffsetCommit]) -> Result<(), OffsetsError> {
         let committed_at = self.0.clock.now();
         let entries = commits.iter().map(|commit| {
@@ -186,146 +159,74 @@ impl Offsets {
         self.write(group, entries.collect()).await
     }
 
-    async fn write(
-        &self,
-        group: &str,
-        entries: Vec<(TopicPartition, Option<Committed>)>,
-    ) -> Result<(), OffsetsError> {
-        if entries.is_empty() {
-            return Ok(());
-        }
+    async fn write(&self, group: &str, entries: Vec<Entry>) -> Result<(), OffsetsError> {
         let number = java_hash(group).unsigned_abs() % PARTITIONS.unsigned_abs();
-        let mut store = self.0.partitions[number as usize].lock().await;
-        let now = self.0.clock.now();
-        let records = entries.iter().map(|(of, committed)| {
-            let key = Bytes::from(OffsetKey::encode(group, of));
-            (key, committed.as_ref().map(|c| Bytes::from(c.encode())))
-        });
-        store.append(records.collect(), now).await?;
-        {
-            let mut positions = self.0.positions.write();
-            let known = positions.entry(group.to_owned()).or_default();
-            for (of, committed) in entries {
-                match committed {
-                    Some(committed) => known.insert(of, committed),
-                    None => known.remove(&of),
-                };
+        let table = self.0.partitions[number as usize].lock().await;
+        let bytes_max = table.message_bytes_max();
+        let mut batch = TableBatch::new(self.0.clock.now());
+        let mut in_batch = Vec::new();
+        for (of, committed) in entries {
+            let key = OffsetKey::encode(group, &of);
+            let value = committed.as_ref().map(Committed::encode);
+            if batch.bytes_with(&key, value.as_deref()) > bytes_max {
+                self.append(&table, group, &mut batch, &mut in_batch)
+                    .await?;
             }
-            if known.is_empty() {
-                positions.remove(group);
-            }
+            batch.put(&key, value.as_deref());
+            in_batch.push((of, committed));
         }
-        store.rewrite_if_grown().await;
+        self.append(&table, group, &mut batch, &mut in_batch).await
+    }
+
+    async fn append(
+        &self,
+        table: &Table,
+        group: &str,
+        batch: &mut TableBatch,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), OffsetsError> {
+        let Some(batch) = batch.finish() else {
+            return Ok(());
+        };
+        table.append(batch).await?;
+        let mut positions = self.0.positions.write();
+        let known = positions.entry(group.to_owned()).or_default();
+        for (of, committed) in entries.drain(..) {
+            match committed {
+                Some(committed) => known.insert(of, committed),
+                None => known.remove(&of),
+            };
+        }
+        if known.is_empty() {
+            positions.remove(group);
+        }
         Ok(())
     }
 }
 
-impl Store {
-    async fn read(partition: Partition) -> Result<Self, OffsetsError> {
-        let bounds = partition.bounds();
-        let mut store = Self {
-            partition,
-            live: HashMap::new(),
-            live_bytes: 0,
-        };
-        let mut at = bounds.log_start;
-        while at < bounds.high_watermark {
-            let batches = store.partition.read(at, READ_BYTES).await?;
-            let Some(last) = batches.last() else { break };
-            at = last.header().next_offset();
-            for batch in &batches {
-                store.take(batch);
-            }
+/// Positions among the last records of a partition.
+fn take(live: &LastRecords, positions: &mut Positions) {
+    for (key, last) in live {
+        let key = OffsetKey::decode(key);
+        if let (Some(key), Some(committed)) = (key, Committed::decode(&last.value)) {
+            let group = positions.entry(key.group).or_default();
+            group.insert(key.partition, committed);
         }
-        Ok(store)
     }
+}
 
-    fn take(&mut self, batch: &RecordBatch) {
-        let records = match wstream_kafka::records(batch, RECORDS_BYTES_MAX) {
-            Ok(_) if batch.header().is_control() => return,
-            Ok(records) => records,
-            Err(error) => {
-                let offset = batch.header().base_offset;
-                warn!(partition = %self.partition.name(), %offset, %error, "positions are skipped");
-                return;
-            }
-        };
-        for stored in records {
-            let record = stored.record;
-            if let Some(key) = record.key {
-                // Copies: a slice would keep its whole batch in memory.
-                let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
-                self.put(
-                    copy(&key),
-                    record.value.as_ref().map(copy),
-                    record.timestamp,
-                );
-            }
-        }
-    }
-
-    fn put(&mut self, key: Bytes, value: Option<Bytes>, at: Timestamp) {
-        let size = |key: &Bytes, value: &Bytes| (key.len() + value.len()) as u64;
-        let before = match value {
-            Some(value) => {
-                self.live_bytes += size(&key, &value);
-                self.live.insert(key.clone(), (at, value))
-            }
-            None => self.live.remove(&key),
-        };
-        if let Some((_, value)) = before {
-            self.live_bytes -= size(&key, &value);
-        }
-    }
-
-    async fn append(
-        &mut self,
-        records: Vec<(Bytes, Option<Bytes>)>,
-        at: Timestamp,
-    ) -> Result<(), AppendError> {
-        let mut builder = BatchBuilder::new();
-        for (key, value) in &records {
-            builder.push_parts(at, Some(key), value.as_deref(), [].into_iter());
-        }
-        if let Some(batch) = builder.finish(None) {
-            self.partition.append(batch).await?;
-        }
-        for (key, value) in records {
-            self.put(key, value, at);
-        }
-        Ok(())
-    }
-
-    /// Positions are safe either way, so a failure is only told.
-    async fn rewrite_if_grown(&self) {
-        let bounds = self.partition.bounds();
-        if bounds.bytes.0 < REWRITE_BYTES_MIN.max(self.live_bytes * REWRITE_FACTOR) {
-            return;
-        }
-        match self.rewrite(bounds.log_end).await {
-            Ok(()) => debug!(partition = %self.partition.name(), "positions rewritten"),
-            Err(error) => {
-                warn!(partition = %self.partition.name(), %error, "could not rewrite positions");
-            }
-        }
-    }
-
-    async fn rewrite(&self, as_of: Offset) -> Result<(), RewriteError> {
-        let mut builder = BatchBuilder::new();
-        let mut batches = Vec::new();
-        for (key, (at, value)) in &self.live {
-            builder.push_parts(*at, Some(key), Some(value), [].into_iter());
-            if builder.byte_len() >= BATCH_BYTES {
-                batches.extend(builder.finish(None));
-            }
-        }
-        batches.extend(builder.finish(None));
-        self.partition.rewrite(batches, as_of).await
-    }
+/// The records of a batch, also of one that a client compressed.
+fn records(batch: &RecordBatch) -> Result<Vec<StoredRecord>, BatchError> {
+    wstream_kafka::records(batch, RECORDS_BYTES_MAX).map_err(|error| {
+        let offset = batch.header().base_offset;
+        warn!(topic = TOPIC, %offset, %error, "positions do not read");
+        BatchError::Compressed(batch.header().compression)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use wstream_log::TopicSpec;
     use wstream_record::ManualClock;
 
     use super::*;
@@ -373,24 +274,58 @@ mod tests {
         let log = Log::in_memory(clock.clone());
         let offsets = Offsets::open(&log, clock.clone()).await.unwrap();
         let a = tp("a", 0);
-        let padding = "x".repeat(30_000);
-        let mut largest = 0;
-        for offset in 0..600 {
+        for offset in 0..200 {
             let entry = OffsetCommit {
-                metadata: padding.clone(),
+                metadata: "x".repeat(30_000),
                 ..commit(&a, offset)
             };
             offsets.commit("g", &[entry]).await.unwrap();
-            let bytes = log
-                .partitions(&TopicName::new(TOPIC).unwrap())
-                .iter()
-                .map(|p| p.bounds().bytes.0)
-                .max()
-                .unwrap();
-            largest = largest.max(bytes);
         }
-        assert!(largest < REWRITE_BYTES_MIN + (1 << 20), "{largest}");
+        assert!(bytes(&log) > 200 * 30_000);
+        log.maintain().await;
+        assert!(bytes(&log) < 31_000, "{}", bytes(&log));
         let again = Offsets::open(&log, clock).await.unwrap();
-        assert_eq!(again.fetch("g", &a).unwrap().offset, Offset(599));
+        assert_eq!(again.fetch("g", &a).unwrap().offset, Offset(199));
+    }
+
+    fn bytes(log: &Log) -> u64 {
+        let partitions = log.partitions(&TopicName::new(TOPIC).unwrap());
+        partitions.iter().map(|p| p.stats().bytes.0).sum()
+    }
+
+    fn large(count: i32) -> Vec<OffsetCommit> {
+        let of = |n| OffsetCommit {
+            metadata: "x".repeat(30_000),
+            ..commit(&tp("a", n), 7)
+        };
+        (0..count).map(of).collect()
+    }
+
+    #[tokio::test]
+    async fn a_commit_of_more_than_a_mebibyte_is_kept_whole() {
+        let clock = ManualClock::new(Timestamp(0)).clock();
+        let log = Log::in_memory(clock.clone());
+        let offsets = Offsets::open(&log, clock.clone()).await.unwrap();
+        offsets.commit("g", &large(100)).await.unwrap();
+        let again = Offsets::open(&log, clock).await.unwrap();
+        assert_eq!(again.group("g").len(), 100);
+    }
+
+    #[tokio::test]
+    async fn what_is_more_than_a_batch_becomes_several() {
+        let clock = ManualClock::new(Timestamp(0)).clock();
+        let log = Log::in_memory(clock.clone());
+        let topic = TopicName::new(TOPIC).unwrap();
+        let small = TopicSpec::partitions(PARTITIONS).max_message_bytes(ByteSize(100_000));
+        log.create_topic(&topic, small).await.unwrap();
+        let offsets = Offsets::open(&log, clock.clone()).await.unwrap();
+        offsets.commit("g", &large(100)).await.unwrap();
+        assert_eq!(offsets.group("g").len(), 100);
+        let again = Offsets::open(&log, clock).await.unwrap();
+        assert_eq!(again.group("g").len(), 100);
+        again.delete("g", |_| true).await.unwrap();
+        assert!(again.groups().is_empty());
+        again.commit("g", &[]).await.unwrap();
+        assert!(again.groups().is_empty());
     }
 }

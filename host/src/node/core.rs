@@ -21,7 +21,7 @@ use crate::groups::Offsets;
 use crate::http::Listener;
 use crate::http_guard;
 use crate::metrics::Metrics;
-use crate::registry::{Registry, Switch};
+use crate::registry::{Folders, Registry, Switch};
 use crate::running::Running;
 use crate::schemas::Schemas;
 use crate::shutdown::Shutdown;
@@ -73,12 +73,14 @@ impl Core {
             dir: dir.clone(),
             durability: options.durability,
             disk_free_min: options.disk_free_min,
+            streams: options.streams,
+            scrub_interval: options.scrub_interval,
             ..LogConfig::default()
         };
         let log = Log::open(log_config, clock.clone())
             .await
             .context("cannot open the log")?;
-        tell_set_aside(&log);
+        tell_missing(&log);
         let offsets = Offsets::open(&log, clock.clone()).await?;
         let search = open_search(dir.join("search"), clock.clone()).await?;
         let runtime = Runtime::new(RuntimeConfig {
@@ -92,7 +94,7 @@ impl Core {
             ..RuntimeConfig::default()
         })?;
         let registry = open_registry(&dir, &log, &runtime, clock.clone()).await?;
-        let schemas = open_schemas(&log).await?;
+        let schemas = open_schemas(&log)?;
         let facts = NodeFacts {
             http: http.address(),
             search: search_listener.address(),
@@ -166,13 +168,20 @@ impl Core {
     }
 }
 
-fn tell_set_aside(log: &Log) {
-    for aside in log.set_aside() {
+fn tell_missing(log: &Log) {
+    for gone in log.missing() {
+        let partition = gone
+            .partition
+            .map_or_else(|| "of no known topic".to_owned(), |p| p.to_string());
+        let kept_at = gone.kept_at.unwrap_or_default();
         warn!(
-            partition = %aside.partition, first = %aside.first, next = %aside.next,
-            kept_at = %aside.kept_at.display(), reason = %aside.reason,
-            "a segment did not open and is set aside; the rest is served"
+            %partition, first = %gone.first, next = %gone.next, segment = gone.segment,
+            kept_at = %kept_at.display(), reason = %gone.reason,
+            "records are missing; the rest is served"
         );
+    }
+    for problem in log.health() {
+        warn!(%problem, "the log has a problem");
     }
 }
 
@@ -183,12 +192,16 @@ async fn open_registry(
     clock: Clock,
 ) -> anyhow::Result<Registry> {
     let (metadata, runtime) = (log.metadata().clone(), Arc::clone(runtime));
-    let opened = Registry::open(dir.join("modules"), metadata, runtime, clock);
+    let folders = Folders {
+        modules: dir.join("modules"),
+        aside: dir.join("aside").join("modules"),
+    };
+    let opened = Registry::open(folders, metadata, runtime, clock);
     opened.await.context("cannot open the registry of modules")
 }
 
-async fn open_schemas(log: &Log) -> anyhow::Result<Schemas> {
-    let opened = Schemas::open(log.metadata().clone()).await;
+fn open_schemas(log: &Log) -> anyhow::Result<Schemas> {
+    let opened = Schemas::open(log.metadata().clone());
     opened.context("cannot open the registry of schemas")
 }
 

@@ -59,6 +59,10 @@ pub struct RunOptions {
     pub durability: Durability,
     /// Appends are refused while the data directory's file system has less room.
     pub disk_free_min: ByteSize,
+    /// Streams that partitions are written to; never changes once there is data.
+    pub streams: usize,
+    /// How often all that is stored is compared with its checksums; zero for never.
+    pub scrub_interval: Duration,
     /// Reload the file when it changes.
     pub watch: bool,
     /// Exit when all finite sources are read and every sink has confirmed.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use wstream_log::TopicConfig;
+use wstream_log::{TopicInfo, TopicSpec};
 use wstream_record::{ByteSize, TopicName};
 use wstream_transform::Transform;
 
@@ -30,6 +30,14 @@ use crate::sources::{
 
 /// Bytes that one sink of a pipeline may have taken and not made durable.
 const NOT_DURABLE_BYTES_MAX: ByteSize = ByteSize::mib(64);
+
+/// The settings of a topic that the file can say.
+const SETTINGS_OF_FILE: [&str; 4] = [
+    "retention.bytes",
+    "retention.ms",
+    "retention.by",
+    "max.message.bytes",
+];
 
 /// Everything of the file that runs.
 #[derive(Debug)]
@@ -55,7 +63,7 @@ struct Key {
 /// A file that can be applied.
 struct Prepared {
     config: Config,
-    topics: Vec<(TopicName, TopicConfig)>,
+    topics: Vec<(TopicName, TopicSpec)>,
     dashboards: Vec<Dashboard>,
     plans: BTreeMap<String, (Key, Plan)>,
 }
@@ -99,10 +107,10 @@ impl Parts {
         file: Option<&Path>,
     ) -> anyhow::Result<()> {
         let mut prepared = self.prepare(core, config, file).await?;
-        for (name, config) in std::mem::take(&mut prepared.topics) {
+        for (name, spec) in std::mem::take(&mut prepared.topics) {
             match core.log.topic(&name) {
-                None => core.log.create_topic(&name, config).await?,
-                Some(old) if old.config != config => core.log.alter_topic(&name, config).await?,
+                None => core.log.create_topic(&name, spec).await?,
+                Some(old) if old.spec() != spec => core.log.alter_topic(&name, spec).await?,
                 Some(old) => old,
             };
         }
@@ -160,10 +168,7 @@ impl Parts {
     async fn release_topics(&self, core: &Core, config: &Config) -> anyhow::Result<()> {
         for info in core.log.topics() {
             if info.config.defined_in_file && !config.topics.contains_key(&info.name) {
-                let released = TopicConfig {
-                    defined_in_file: false,
-                    ..info.config
-                };
+                let released = info.spec().defined_in_file(false);
                 core.log.alter_topic(&info.name, released).await?;
             }
         }
@@ -345,37 +350,47 @@ impl Key {
     }
 }
 
-/// The settings of the declared topics; fewer partitions than there are is an error.
-fn topics(core: &Core, config: &Config) -> anyhow::Result<Vec<(TopicName, TopicConfig)>> {
+/// What the file asks of the topics that it declares; fewer partitions than there are is an error.
+fn topics(core: &Core, config: &Config) -> anyhow::Result<Vec<(TopicName, TopicSpec)>> {
     let mut topics = Vec::new();
     for (name, declared) in &config.topics {
-        let old = core.log.topic(name).map(|t| t.config);
-        if let Some(old) = old
-            .as_ref()
-            .filter(|old| old.partitions > declared.partitions)
-        {
+        let old = core.log.topic(name);
+        let has = old.as_ref().map_or(0, |old| old.config.partitions);
+        if has > declared.partitions {
             bail!(
-                "topic {name} has {} partitions, which cannot become {}: keys would move; \
-                 declare at least {}, or another topic",
-                old.partitions,
+                "topic {name} has {has} partitions, which cannot become {}: keys would move; \
+                 declare at least {has}, or another topic",
                 declared.partitions,
-                old.partitions
             );
         }
-        let base = old.unwrap_or_default();
-        let bytes_max = declared.max_message_bytes.map(|s| s.0);
-        let settings = TopicConfig {
-            partitions: declared.partitions,
-            retention_bytes: declared.retention.bytes.map(|s| s.0),
-            retention_age: declared.retention.age.map(|p| p.0),
-            max_message_bytes: bytes_max
-                .unwrap_or_else(|| TopicConfig::default().max_message_bytes),
-            defined_in_file: true,
-            ..base
-        };
-        topics.push((name.clone(), settings));
+        let spec = spec(declared, old.as_ref());
+        spec.resolve().with_context(|| format!("topic {name}"))?;
+        topics.push((name.clone(), spec));
     }
     Ok(topics)
+}
+
+/// What the file says of a topic. Settings of which the file knows nothing stay as they are.
+fn spec(declared: &config::TopicConfig, old: Option<&TopicInfo>) -> TopicSpec {
+    let retention = &declared.retention;
+    let mut said = TopicSpec::partitions(declared.partitions).defined_in_file(true);
+    // Those that the file may have set before and does not any more are defaults again.
+    let mut kept = old.map_or_else(Default::default, |old| old.overrides.clone());
+    kept.retain(|key, _| !SETTINGS_OF_FILE.contains(&key.as_str()));
+    said.overrides = kept;
+    if let Some(bytes) = retention.bytes {
+        said = said.retention_bytes(Some(bytes.0));
+    }
+    if let Some(age) = retention.age {
+        said = said.retention_age(Some(age.0));
+    }
+    if let Some(by) = retention.by {
+        said = said.retention_by(by.into());
+    }
+    if let Some(bytes) = declared.max_message_bytes {
+        said = said.max_message_bytes(bytes.0);
+    }
+    said
 }
 
 /// The dashboards beside the file; each that a sink names must be there.

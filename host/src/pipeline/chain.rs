@@ -276,6 +276,20 @@ impl Work {
         if frontier <= self.from && !all {
             return None;
         }
+        Some(self.below(frontier, all))
+    }
+
+    /// What lies below the first record under way, however little, if no step behind the first has
+    /// anything under way: so what all steps keep in state ends there, too.
+    pub(super) fn end_stretch(&mut self) -> Option<Complete> {
+        let [(0, batch)] = self.stack.as_slice() else {
+            return None;
+        };
+        let frontier = batch.pending().first()?.offset;
+        (frontier > self.from && self.stop.is_none()).then(|| self.below(frontier, false))
+    }
+
+    fn below(&mut self, frontier: Offset, all: bool) -> Complete {
         let mut ready = std::mem::take(&mut self.ready);
         if !self.failed.is_empty() || self.stop.is_some() {
             ready.retain(|r| !self.is_dead(r.offset));
@@ -291,13 +305,13 @@ impl Work {
         letters.retain(|l| !self.is_stopped(l.offset));
         self.letters = letters.split_off(letters.partition_point(|l| l.offset < frontier));
         let first = std::mem::replace(&mut self.from, frontier);
-        Some(Complete {
+        Complete {
             first,
             next: frontier,
             ready,
             letters,
             skipped: std::mem::take(&mut self.skipped),
             stop: self.stop.take_if(|_| all).map(|(_, reason)| reason),
-        })
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use wstream_log::{AppendError, Log, Partition, TopicConfig, TopicError};
+use wstream_log::{AppendError, Log, Partition, TopicError, TopicSpec};
 use wstream_record::{
     BatchBuilder, ByteSize, Compression, Header, Offset, PartitionId, Record, RecordBatch,
     Timestamp, TopicName, TopicPartition,
@@ -90,10 +90,10 @@ impl DeadLetterError {
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Name { .. } => false,
-            Self::Append { error, .. } => !matches!(
-                error,
-                AppendError::TooLarge { .. } | AppendError::Malformed(_)
-            ),
+            // A topic that was deleted meanwhile is made anew.
+            Self::Append { error, .. } => {
+                error.is_retryable() || matches!(error, AppendError::Closed)
+            }
             Self::Create { error, .. } => {
                 matches!(error, TopicError::Metadata(_) | TopicError::Store(_))
             }
@@ -174,12 +174,9 @@ impl DeadLetters {
     async fn create(&self) -> Result<wstream_log::TopicInfo, DeadLetterError> {
         let source = self.log.topic(&self.from.topic).map(|t| t.config);
         let source = source.unwrap_or_default();
-        let config = TopicConfig {
-            partitions: source.partitions,
-            max_message_bytes: ByteSize(source.max_message_bytes.0 + HEADERS_BYTES_MAX),
-            ..TopicConfig::default()
-        };
-        match self.log.create_topic(&self.topic, config).await {
+        let bytes_max = ByteSize(source.max_message_bytes.0 + HEADERS_BYTES_MAX);
+        let spec = TopicSpec::partitions(source.partitions).max_message_bytes(bytes_max);
+        match self.log.create_topic(&self.topic, spec).await {
             Ok(info) => Ok(info),
             // Another partition was faster.
             Err(TopicError::Exists(topic)) => {
@@ -259,7 +256,11 @@ pub(super) fn raw(batch: &RecordBatch, reason: Reason) -> Letter {
     Letter {
         offset: header.base_offset,
         record: Record {
-            timestamp: if time.0 >= 0 { time } else { Timestamp::NONE },
+            timestamp: if time.is_valid() {
+                time
+            } else {
+                Timestamp::NONE
+            },
             key: None,
             value: Some(Bytes::clone(batch.bytes())),
             headers: Vec::new(),

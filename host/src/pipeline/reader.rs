@@ -1,24 +1,22 @@
 //! Reads a partition ahead of its pipeline: decoded records in order, none left out.
 //!
 //! A task of its own, so that the log is read and batches are unpacked while the transform and
-//! the sinks work on what came before; at most one chunk waits. Control batches are passed over.
-//! What retention took before it was read is told and passed over.
+//! the sinks work on what came before; at most one chunk waits. Control batches and offsets at which
+//! there is nothing are passed over. What retention took before it was read is told and passed over.
 
-use std::time::Duration;
+use std::ops::Range;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
-use wstream_log::{Partition, ReadError};
+use wstream_log::{Partition, ReadError, Upto, Waiter};
 use wstream_record::{ByteSize, Offset, RecordBatch, StoredRecord};
 
 /// Bytes asked of the log at once, and payload bytes at which a chunk ends.
 const READ_BYTES: ByteSize = ByteSize::mib(1);
 /// Chunks that wait for the pipeline.
 const CHUNKS_AHEAD_MAX: usize = 1;
-/// How often an idle reader looks whether its partition is still there.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How much larger than `max.message.bytes` a batch may become when it is unpacked.
 const UNPACKED_FACTOR_MAX: u64 = 16;
 
@@ -85,11 +83,11 @@ async fn read(
     unpacked_max: usize,
     to: &mpsc::Sender<Result<Chunk, ReadError>>,
 ) -> Result<(), ReadError> {
-    let mut high_watermark = partition.high_watermark();
+    let mut waiter = Waiter::new();
     loop {
-        high_watermark.borrow_and_update();
-        let batches = match partition.read(next, READ_BYTES).await {
-            Ok(batches) => batches,
+        let fetch = partition.fetch(next, READ_BYTES, Upto::HighWatermark, None);
+        let fetched = match fetch.await {
+            Ok(fetched) => fetched,
             Err(ReadError::Trimmed { at, start }) => {
                 let partition = partition.name();
                 warn!(%partition, %at, %start, "records were removed before they were read");
@@ -102,22 +100,23 @@ async fn read(
             }
             Err(error) => return Err(error),
         };
-        if batches.is_empty() {
-            let moved = tokio::time::timeout(LOOK_AGAIN, high_watermark.changed()).await;
-            if let Ok(Err(_ended)) = moved {
-                return Err(ReadError::Closed);
-            }
+        let upto = fetched.next;
+        if upto <= next {
+            // It wakes as well when the next fetch would answer an error.
+            waiter.watch(partition, next, Upto::HighWatermark);
+            waiter.wait().await;
             continue;
         }
+        let batches = fetched.batches()?;
         let packed = batches
             .iter()
             .any(|b| b.header().compression != wstream_record::Compression::None);
         let chunks = if packed {
-            let decode = move || decode(batches, next, unpacked_max);
+            let decode = move || decode(batches, next..upto, unpacked_max);
             let decoded = tokio::task::spawn_blocking(decode).await;
             decoded.map_err(|_ended| ReadError::Closed)?
         } else {
-            decode(batches, next, unpacked_max)
+            decode(batches, next..upto, unpacked_max)
         };
         for chunk in chunks {
             next = chunk.next;
@@ -140,8 +139,10 @@ impl Chunk {
     }
 }
 
-/// Records at `from` and above. A chunk ends behind the batch that makes it large.
-fn decode(batches: Vec<RecordBatch>, from: Offset, unpacked_max: usize) -> Vec<Chunk> {
+/// The records of a range. A chunk ends behind the batch that makes it large, the last one at the
+/// end of the range.
+fn decode(batches: Vec<RecordBatch>, range: Range<Offset>, unpacked_max: usize) -> Vec<Chunk> {
+    let from = range.start;
     let mut chunks = Vec::with_capacity(1);
     let mut chunk = Chunk::empty(from, from);
     for batch in batches {
@@ -173,6 +174,7 @@ fn decode(batches: Vec<RecordBatch>, from: Offset, unpacked_max: usize) -> Vec<C
             chunks.push(std::mem::replace(&mut chunk, Chunk::empty(next, next)));
         }
     }
+    chunk.next = chunk.next.max(range.end);
     if chunk.next > chunk.first {
         chunks.push(chunk);
     }
@@ -182,7 +184,7 @@ fn decode(batches: Vec<RecordBatch>, from: Offset, unpacked_max: usize) -> Vec<C
 #[cfg(test)]
 mod tests {
     use wstream_kafka::compress;
-    use wstream_log::{Log, TopicConfig};
+    use wstream_log::{Log, TopicSpec};
     use wstream_record::{
         BatchBuilder, Clock, Compression, LeaderEpoch, PartitionId, Timestamp, TopicName,
         TopicPartition,
@@ -216,7 +218,7 @@ mod tests {
     #[test]
     fn a_chunk_holds_what_lies_at_or_above_the_position() {
         let batches = vec![at(batch(&[b"a", b"b", b"c"]), 5), at(batch(&[b"d"]), 8)];
-        let chunks = decode(batches, Offset(6), 1 << 20);
+        let chunks = decode(batches, Offset(6)..Offset(9), 1 << 20);
         assert_eq!(chunks.len(), 1);
         assert_eq!(offsets(&chunks[0]), [6, 7, 8]);
         assert_eq!((chunks[0].first, chunks[0].next), (Offset(6), Offset(9)));
@@ -224,9 +226,18 @@ mod tests {
     }
 
     #[test]
+    fn gaps_move_the_position_alone() {
+        let chunks = decode(vec![at(batch(&[b"a"]), 5)], Offset(2)..Offset(9), 1 << 20);
+        assert_eq!(offsets(&chunks[0]), [5]);
+        assert_eq!((chunks[0].first, chunks[0].next), (Offset(2), Offset(9)));
+        let chunks = decode(Vec::new(), Offset(2)..Offset(9), 1 << 20);
+        assert_eq!((chunks[0].records.len(), chunks[0].next), (0, Offset(9)));
+    }
+
+    #[test]
     fn control_batches_move_the_position_alone() {
         let control = with_attributes(&batch(&[b"commit"]), 1 << 5);
-        let chunks = decode(vec![at(control, 0)], Offset(0), 1 << 20);
+        let chunks = decode(vec![at(control, 0)], Offset(0)..Offset(1), 1 << 20);
         assert_eq!(offsets(&chunks[0]), [0_i64; 0]);
         assert_eq!((chunks[0].next, chunks[0].broken.len()), (Offset(1), 0));
     }
@@ -236,7 +247,7 @@ mod tests {
         let bomb = compress(&batch(&[&[0; 4096]]), Compression::Gzip).unwrap();
         let corrupt = with_attributes(&batch(&[b"plain"]), 4);
         let batches = vec![at(bomb.clone(), 0), at(corrupt, 1), at(batch(&[b"ok"]), 2)];
-        let chunks = decode(batches, Offset(0), 1024);
+        let chunks = decode(batches, Offset(0)..Offset(3), 1024);
         assert_eq!(offsets(&chunks[0]), [2]);
         let reasons: Vec<&str> = chunks[0].broken.iter().map(|b| b.reason.as_str()).collect();
         assert!(reasons[0].contains("above 1024 bytes"), "{reasons:?}");
@@ -249,7 +260,7 @@ mod tests {
         let large = vec![b'x'; 800_000];
         let packed = compress(&batch(&[&large]), Compression::Zstd).unwrap();
         let batches = (0..4).map(|i| at(packed.clone(), i)).collect();
-        let chunks = decode(batches, Offset(0), 1 << 20);
+        let chunks = decode(batches, Offset(0)..Offset(4), 1 << 20);
         let found: Vec<Vec<i64>> = chunks.iter().map(offsets).collect();
         assert_eq!(found, [[0, 1], [2, 3]]);
     }
@@ -258,7 +269,7 @@ mod tests {
     async fn a_reader_follows_the_log() {
         let log = Log::in_memory(Clock::system());
         let topic = TopicName::new("t").unwrap();
-        log.create_topic(&topic, TopicConfig::default())
+        log.create_topic(&topic, TopicSpec::default())
             .await
             .unwrap();
         let partition = log.partition(&TopicPartition::new(topic.clone(), PartitionId(0)));

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use wstream_log::{Log, Partition, TopicConfig, TopicError};
+use wstream_log::{Log, Partition, TopicError, TopicSpec};
 use wstream_record::{
     BatchBuilder, JsonRecord, Offset, PartitionId, RecordBatch, Timestamp, TopicName,
     TopicPartition,
@@ -122,8 +122,8 @@ impl Rehearsal {
         {
             let counts = topics.iter().filter_map(|topic| log.topic(topic));
             let counts = counts.map(|topic| topic.config.partitions);
-            let config = TopicConfig::partitions(counts.max().unwrap_or(1));
-            log.create_topic(into, config).await?;
+            let spec = TopicSpec::partitions(counts.max().unwrap_or(1));
+            log.create_topic(into, spec).await?;
         }
         let comparing = plan.service.is_some().then_some(0);
         let shared = Arc::new(Shared {
@@ -177,20 +177,20 @@ fn ns_per_record(plan: &Plan) -> u64 {
 impl Shared {
     async fn run(&self, partition: Partition) -> Result<(), String> {
         let name = partition.name().clone();
-        let bounds = partition.bounds();
+        let marks = partition.marks();
         let (at, end) = match self.plan.start {
-            RehearsalStart::Live => (bounds.high_watermark, None),
+            RehearsalStart::Live => (marks.high_watermark, None),
             RehearsalStart::Offset(offset) => {
-                let at = offset.max(bounds.log_start).min(bounds.high_watermark);
-                (at, Some(bounds.high_watermark))
+                let at = offset.max(marks.log_start).min(marks.high_watermark);
+                (at, Some(marks.high_watermark))
             }
             RehearsalStart::Time(time) => {
                 let found = partition
                     .offset_for(time)
                     .await
                     .map_err(|e| e.to_string())?;
-                let at = found.map_or(bounds.high_watermark, |(offset, _)| offset);
-                (at, Some(bounds.high_watermark))
+                let at = found.map_or(marks.high_watermark, |(offset, _)| offset);
+                (at, Some(marks.high_watermark))
             }
         };
         if end.is_some_and(|end| at >= end) {

@@ -104,17 +104,23 @@ impl From<ReadError> for Exit {
                 "position {at} is past the end {end} of the partition, so the topic is not the \
                  one it was: reset the group or delete the index"
             )),
-            ReadError::Trimmed { .. } | ReadError::Failed(_) => Self::retry(&error),
+            ReadError::Trimmed { .. }
+            | ReadError::FencedLeader { .. }
+            | ReadError::UnknownLeader { .. }
+            | ReadError::Corrupt { .. }
+            | ReadError::Failed(_) => Self::retry(&error),
         }
     }
 }
 
 impl From<StateError> for Exit {
     fn from(error: StateError) -> Self {
-        match error {
-            StateError::Read(ReadError::Closed) => Self::Ended(Ended::Gone),
-            StateError::Name { .. } | StateError::Corrupt { .. } => Self::failed(error.to_string()),
-            _ => Self::retry(&error),
+        if error.is_closed() {
+            Self::Ended(Ended::Gone)
+        } else if error.may_pass() {
+            Self::retry(&error)
+        } else {
+            Self::failed(error.to_string())
         }
     }
 }
@@ -219,7 +225,7 @@ async fn open(
 ) -> Result<Offset, Exit> {
     let deps = &shared.deps;
     let name = partition.name();
-    let log_start = partition.bounds().log_start;
+    let log_start = partition.marks().log_start;
     let committed = deps.offsets.fetch(&shared.group, name);
     *state = StateLog::open(&deps.sinks.log, &deps.sinks.clock, &shared.plan, name).await?;
     let kept = state.as_ref().and_then(StateLog::position);

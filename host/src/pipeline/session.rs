@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures_util::future::select_all;
 
-use wstream_log::{Partition, ReadError};
+use wstream_log::{Partition, ReadError, Upto};
 use wstream_record::{ByteSize, Offset, Record};
 
 use super::chain::{Chain, Complete, Ready};
@@ -68,7 +68,7 @@ impl<'a> Session<'a> {
         let log = &shared.deps.sinks.log;
         let gone = Exit::Ended(Ended::Gone);
         let topic = log.topic(&name.topic).ok_or(gone)?;
-        let end = partition.bounds().high_watermark;
+        let end = partition.marks().high_watermark;
         if at > end {
             return Err(ReadError::PastEnd { at, end }.into());
         }
@@ -102,9 +102,8 @@ impl<'a> Session<'a> {
     /// Works until everything is delivered and the pipeline is to end then.
     pub(super) async fn run(mut self) -> Result<Ended, Exit> {
         let mut drain = self.shared.drain.subscribe();
-        let high_watermark = self.partition.high_watermark();
         loop {
-            let at_end = self.processed >= *high_watermark.borrow();
+            let at_end = self.processed >= self.partition.marks().high_watermark;
             if at_end && *drain.borrow_and_update() {
                 self.end_trial().await?;
                 flush(self.lanes).await?;
@@ -222,7 +221,14 @@ impl<'a> Session<'a> {
         loop {
             let more = self.chain.advance(&mut work).await;
             let more = more.map_err(|(transform, error)| Exit::init(&transform, &error))?;
-            if let Some(complete) = work.complete() {
+            let long = self.state.as_ref().is_some_and(StateLog::is_long);
+            if long
+                && more
+                && let Some(complete) = work.end_stretch()
+            {
+                self.pass(complete).await?;
+                self.note_state().await?;
+            } else if let Some(complete) = work.complete() {
                 self.pass(complete).await?;
             }
             if !more {
@@ -325,7 +331,10 @@ impl<'a> Session<'a> {
                 .map(|r: &wstream_record::StoredRecord| r.offset);
             if last.is_none_or(|last| last < at) {
                 known.clear();
-                for batch in self.partition.read(at, READ_BYTES).await? {
+                let read = self
+                    .partition
+                    .fetch(at, READ_BYTES, Upto::HighWatermark, None);
+                for batch in read.await?.batches()? {
                     let records = wstream_kafka::records(&batch, UNPACKED_BYTES_MAX);
                     known.extend(records.unwrap_or_default());
                 }

@@ -1,50 +1,42 @@
 //! Keyed state of one partition of a pipeline: the tables of its transforms, and the partition of
 //! the internal topic `__wstream_state.PIPELINE.TOPIC` that they are rebuilt from.
 //!
-//! What a stretch of records changed and the position behind it are stored once every sink has
-//! made the stretch durable, so the stored position is never ahead of a sink, and the state is
-//! never ahead of or behind the stored position: a start goes on from exactly there, whatever was
-//! killed when. The first position, where the state begins, is stored before any sink gets a record:
-//! from then on what the sinks hold does not say where a start goes on. Changes count from the record with the position on; what a kill left without one is
-//! voided by the next start.
+//! What a stretch of records changed and the position behind it are one batch, there whole or not
+//! at all, stored once every sink has made the stretch durable. So the stored position is never
+//! ahead of a sink, and the state is never ahead of or behind the stored position: a start goes on
+//! from exactly there, whatever was killed when. The first position, where the state begins, is
+//! stored before any sink gets a record: from then on what the sinks hold does not say where a
+//! start goes on. The log keeps the last record of each key.
 //!
 //! | key | value |
 //! |---|---|
 //! | u16 length, name of the transform, key | i64 milliseconds at which it expires or -1, value; null removes the key |
-//! | empty | i64 next offset of the input; null voids what came since the last one |
-//!
-//! The topic is compacted: when it is several times as large as what lives, the live entries are
-//! written anew and everything older goes.
+//! | empty | i64 next offset of the input; a byte 1 behind it: no other key counts, they are being removed |
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use tracing::warn;
 
 use wstream_log::{
-    AppendError, AppendTicket, Log, Partition, ReadError, RewriteError, TopicConfig, TopicError,
+    AppendError, AppendTicket, LastRecord, LastRecords, Log, ReadError, Table, TableBatch,
+    TableError, TableSettings,
 };
-use wstream_record::{
-    BatchBuilder, ByteSize, Clock, Offset, RecordBatch, Timestamp, TopicName, TopicPartition,
-};
+use wstream_record::{ByteSize, Clock, Offset, RecordBatch, Timestamp, TopicName, TopicPartition};
 use wstream_transform::{KeyedState, StateChange};
 
 use super::plan::Plan;
 
 /// What the topics of keyed state begin with.
 const TOPIC_PREFIX: &str = "__wstream_state";
-/// Bytes at which a batch of changes ends; one change more may be in it.
-const BATCH_BYTES: usize = 512 << 10;
-/// A key, a value and all around them fit.
-const MESSAGE_BYTES_MAX: ByteSize = ByteSize::mib(4);
-/// Bytes read at once when tables are rebuilt.
-const READ_BYTES: ByteSize = ByteSize::mib(1);
+/// Bytes of changes at which a stretch ends at the next record where it can. What one call of a
+/// module writes, 64 MiB, comes on top.
+const STRETCH_BYTES: u64 = 8 << 20;
+/// Bytes of the largest stretch: that, and the names and numbers around keys and values.
+const MESSAGE_BYTES_MAX: ByteSize = ByteSize::mib(96);
+/// Bytes of a position with all around it.
+const POSITION_BYTES_MAX: usize = 64;
 /// Changes that wait for sinks; with more, the pipeline waits for the sinks first.
 const PENDING_BYTES_MAX: usize = 64 << 20;
-/// A smaller topic is not compacted.
-const COMPACT_BYTES_MIN: u64 = 8 << 20;
-/// How many times as large as what lives the topic becomes.
-const COMPACT_FACTOR: u64 = 3;
 
 /// Why there is no keyed state.
 #[derive(Debug, thiserror::Error)]
@@ -54,59 +46,86 @@ pub(super) enum StateError {
          names together are too long"
     )]
     Name { pipeline: String, topic: TopicName },
-    #[error("cannot make the topic of keyed state: {0}")]
-    Topic(#[from] TopicError),
-    #[error("cannot read keyed state: {0}")]
-    Read(#[from] ReadError),
+    #[error("keyed state: {0}")]
+    Table(#[from] TableError),
     #[error("cannot store keyed state: {0}")]
     Append(#[from] AppendError),
-    #[error("cannot store keyed state: {0}")]
-    Rewrite(#[from] RewriteError),
-    #[error("{name} holds what is no keyed state at offset {offset}: {what}")]
+    #[error(
+        "the records below offset {next} changed {bytes} bytes of keyed state at once, at most \
+         {max} can be stored together: let the transform write less for a record"
+    )]
+    TooLarge {
+        next: Offset,
+        bytes: ByteSize,
+        max: ByteSize,
+    },
+    #[error("{name} holds what is no keyed state at offset {offset}")]
     Corrupt {
         name: TopicPartition,
         offset: Offset,
-        what: String,
     },
+}
+
+impl StateError {
+    /// Whether its partition was deleted, or the log closed.
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Table(TableError::Read { error, .. }) => matches!(error, ReadError::Closed),
+            Self::Append(error) => matches!(error, AppendError::Closed),
+            _ => false,
+        }
+    }
+
+    /// Whether trying again can help.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Append(error) => error.is_retryable(),
+            Self::Table(error) => !matches!(error, TableError::Corrupt { .. }),
+            Self::Name { .. } | Self::TooLarge { .. } | Self::Corrupt { .. } => false,
+        }
+    }
 }
 
 /// The tables of one partition.
 #[derive(Debug)]
 pub(super) struct StateLog {
-    partition: Partition,
+    table: Table,
     clock: Clock,
     /// By step; `None` for transforms without state.
-    tables: Vec<Option<Table>>,
+    steps: Vec<Option<Step>>,
     position: Option<Offset>,
+    /// There are keys and no position: part of the log is lost.
+    strays: bool,
     pending: VecDeque<Changes>,
     pending_bytes: usize,
     /// Appends that are under way.
     tickets: Vec<AppendTicket>,
 }
 
+/// The state of a step.
 #[derive(Debug)]
-struct Table {
+struct Step {
     name: Box<str>,
     state: KeyedState,
 }
 
-/// What the records below `next` changed.
+/// What the records below `next` changed, and that position.
 #[derive(Debug)]
 pub(super) struct Changes {
     next: Offset,
-    batches: Vec<RecordBatch>,
-    bytes: usize,
+    batch: RecordBatch,
 }
 
-/// A record of the topic.
-enum Entry {
-    Position(Option<Offset>),
-    Change(Box<str>, StateChange),
+/// Where the input goes on.
+struct Position {
+    next: Offset,
+    /// Whether no other key counts.
+    alone: bool,
 }
 
 impl Changes {
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.batch.bytes().len()
     }
 }
 
@@ -118,25 +137,52 @@ impl StateLog {
         plan: &Plan,
         of: &TopicPartition,
     ) -> Result<Option<Self>, StateError> {
-        let tables = tables(plan, clock);
-        if tables.iter().all(Option::is_none) {
+        let steps = steps(plan, clock);
+        if steps.iter().all(Option::is_none) {
             return Ok(None);
         }
-        let partition = partition(log, plan, of).await?;
+        let (own, settings) = place(log, plan, of)?;
+        let (table, live) = Table::open(log, &own, settings, &RecordBatch::records).await?;
         let mut state = Self {
-            partition,
+            table,
             clock: clock.clone(),
-            tables,
+            steps,
             position: None,
+            strays: false,
             pending: VecDeque::new(),
             pending_bytes: 0,
             tickets: Vec::new(),
         };
-        if state.restore().await? {
-            let void = state.batch(|to| to.push(b"", None));
-            state.partition.append(void).await?;
-        }
+        state.restore(live).await?;
         Ok(Some(state))
+    }
+
+    async fn restore(&mut self, mut live: LastRecords) -> Result<(), StateError> {
+        let Some(last) = live.remove(&b""[..]) else {
+            self.strays = !live.is_empty();
+            return Ok(());
+        };
+        let position = Position::decode(&last.value);
+        let position = position.ok_or_else(|| self.corrupt(last.offset))?;
+        if position.alone {
+            return self.wipe(position.next).await;
+        }
+        self.position = Some(position.next);
+        for (key, last) in live {
+            let offset = last.offset;
+            let (name, change) = decode(&key, last).ok_or_else(|| self.corrupt(offset))?;
+            let mut steps = self.steps.iter().flatten();
+            // A transform that is no longer there leaves its state behind.
+            if let Some(step) = steps.find(|step| *step.name == *name) {
+                step.state.restore(change);
+            }
+        }
+        Ok(())
+    }
+
+    fn corrupt(&self, offset: Offset) -> StateError {
+        let name = self.table.name().clone();
+        StateError::Corrupt { name, offset }
     }
 
     /// Where the input goes on, if anything was stored.
@@ -150,39 +196,41 @@ impl StateLog {
         if self.position.is_some() {
             return Ok(());
         }
-        let beginning = self.batch(|to| to.push(b"", Some(&at.0.to_be_bytes())));
-        self.partition.append(beginning).await?;
-        self.position = Some(at);
-        Ok(())
+        if self.strays {
+            return self.wipe(at).await;
+        }
+        self.append(TableBatch::new(self.clock.now()), Position::at(at))
+            .await
     }
 
     /// The table of a step.
     pub(super) fn table(&self, step: usize) -> Option<KeyedState> {
-        let table = self.tables.get(step)?.as_ref()?;
-        Some(table.state.clone())
+        let step = self.steps.get(step)?.as_ref()?;
+        Some(step.state.clone())
+    }
+
+    /// Whether so much has changed since `take` that the stretch should end.
+    pub(super) fn is_long(&self) -> bool {
+        let steps = self.steps.iter().flatten();
+        steps.map(|step| step.state.changed_bytes()).sum::<u64>() >= STRETCH_BYTES
     }
 
     /// What the input below `next` changed since the last time.
     pub(super) fn take(&self, next: Offset) -> Changes {
-        let mut writer = Writer::new(self.clock.now());
-        for table in self.tables.iter().flatten() {
-            for change in table.state.take_changes() {
-                writer.change(&table.name, &change);
+        let mut batch = TableBatch::new(self.clock.now());
+        for step in self.steps.iter().flatten() {
+            for change in step.state.take_changes() {
+                let (key, value) = encode(&step.name, &change);
+                batch.put(&key, value.as_deref());
             }
         }
-        writer.push(b"", Some(&next.0.to_be_bytes()));
-        let batches = writer.finish();
-        let bytes = batches.iter().map(|batch| batch.bytes().len()).sum();
-        Changes {
-            next,
-            batches,
-            bytes,
-        }
+        let batch = with_position(batch, &Position::at(next));
+        Changes { next, batch }
     }
 
     /// Takes up changes, to be stored once the sinks are as far.
     pub(super) fn note(&mut self, changes: Changes) {
-        self.pending_bytes += changes.bytes;
+        self.pending_bytes += changes.bytes();
         self.pending.push_back(changes);
     }
 
@@ -199,15 +247,15 @@ impl StateLog {
         // At most one append is under way: a failure is seen before much is built on it.
         self.settle().await?;
         while let Some(pending) = self.pending.pop_front_if(|p| p.next <= durable) {
-            self.pending_bytes -= pending.bytes;
-            for batch in pending.batches {
-                self.tickets.push(self.partition.submit(batch).await?);
-            }
-            self.position = Some(pending.next);
-        }
-        if self.pending.is_empty() && self.is_large() {
-            self.settle().await?;
-            self.compact().await;
+            self.pending_bytes -= pending.bytes();
+            let next = pending.next;
+            let submitted = self.table.submit(pending.batch).await;
+            let ticket = submitted.map_err(|error| match error {
+                AppendError::TooLarge { bytes, max } => StateError::TooLarge { next, bytes, max },
+                other => other.into(),
+            })?;
+            self.tickets.push(ticket);
+            self.position = Some(next);
         }
         Ok(())
     }
@@ -220,108 +268,50 @@ impl StateLog {
         Ok(())
     }
 
-    /// Forgets all state: the input goes on from before the stored position.
+    /// Forgets all state: the input goes on from `at`. What a kill leaves is either all of the state
+    /// before, or none. Who has a table of a step has one of those before.
     pub(super) async fn clear(&mut self, at: Offset, plan: &Plan) -> Result<(), StateError> {
-        self.tables = tables(plan, &self.clock);
-        self.position = Some(at);
-        self.rewrite().await
+        self.steps = steps(plan, &self.clock);
+        self.settle().await?;
+        self.wipe(at).await
     }
 
-    fn is_large(&self) -> bool {
-        let live = self.tables.iter().flatten();
-        let live: u64 = live.map(|table| table.state.size().1.0).sum();
-        self.partition.bounds().bytes.0 > COMPACT_BYTES_MIN + live.saturating_mul(COMPACT_FACTOR)
-    }
-
-    /// Keeps the topic small. What goes wrong costs space only, and is tried again later.
-    async fn compact(&mut self) {
-        if let Err(error) = self.rewrite().await {
-            let partition = self.partition.name();
-            warn!(%partition, %error, "keyed state was not compacted, trying later");
-        }
-    }
-
-    /// Replaces the topic by the live entries and the position.
-    async fn rewrite(&mut self) -> Result<(), StateError> {
-        let Some(position) = self.position else {
-            return Ok(());
-        };
-        let mut writer = Writer::new(self.clock.now());
-        // What an interrupted append left does not count.
-        writer.push(b"", None);
-        for table in self.tables.iter().flatten() {
-            for change in table.state.snapshot() {
-                writer.change(&table.name, &change);
+    /// Removes all that is stored, and stores that position instead.
+    async fn wipe(&mut self, at: Offset) -> Result<(), StateError> {
+        // Also what transforms have left behind that are no longer there.
+        let live = self.table.read(&RecordBatch::records).await?;
+        let bytes_max = self.table.message_bytes_max();
+        let mut batch = TableBatch::new(self.clock.now());
+        for key in live.into_keys().filter(|key| !key.is_empty()) {
+            // Room for the position is in the record's own.
+            if batch.bytes_with(&key, Some(&[0; POSITION_BYTES_MAX])) > bytes_max {
+                let part = std::mem::replace(&mut batch, TableBatch::new(self.clock.now()));
+                let alone = Position {
+                    next: at,
+                    alone: true,
+                };
+                self.append(part, alone).await?;
             }
+            batch.put(&key, None);
         }
-        writer.push(b"", Some(&position.0.to_be_bytes()));
-        let as_of = self.partition.bounds().log_end;
-        Ok(self.partition.rewrite(writer.finish(), as_of).await?)
+        self.append(batch, Position::at(at)).await?;
+        self.strays = false;
+        Ok(())
     }
 
-    fn batch(&self, fill: impl FnOnce(&mut Writer)) -> RecordBatch {
-        let mut writer = Writer::new(self.clock.now());
-        fill(&mut writer);
-        let batches = writer.finish();
-        batches.into_iter().next().expect("something was written")
-    }
-
-    /// Reads the topic; whether its end is to be voided.
-    async fn restore(&mut self) -> Result<bool, StateError> {
-        let bounds = self.partition.bounds();
-        let mut at = bounds.log_start;
-        let mut uncounted = Vec::new();
-        while at < bounds.high_watermark {
-            let batches = self.partition.read(at, READ_BYTES).await?;
-            let Some(last) = batches.last() else {
-                break;
-            };
-            at = last.header().next_offset();
-            for batch in &batches {
-                self.restore_batch(batch, &mut uncounted)?;
-            }
-        }
-        Ok(!uncounted.is_empty())
-    }
-
-    fn restore_batch(
-        &mut self,
-        batch: &RecordBatch,
-        uncounted: &mut Vec<(Box<str>, StateChange)>,
-    ) -> Result<(), StateError> {
-        let corrupt = |offset, what: String| StateError::Corrupt {
-            name: self.partition.name().clone(),
-            offset,
-            what,
-        };
-        let records = batch.records();
-        let records = records.map_err(|e| corrupt(batch.header().base_offset, e.to_string()))?;
-        for stored in records {
-            let entry = decode(stored.record.key, stored.record.value);
-            match entry.ok_or_else(|| corrupt(stored.offset, "an unknown form".to_owned()))? {
-                Entry::Change(name, change) => uncounted.push((name, change)),
-                Entry::Position(None) => uncounted.clear(),
-                Entry::Position(Some(next)) => {
-                    self.position = Some(next);
-                    for (name, change) in uncounted.drain(..) {
-                        let mut tables = self.tables.iter().flatten();
-                        // A transform that is no longer there leaves its state behind.
-                        if let Some(table) = tables.find(|table| table.name == name) {
-                            table.state.restore(change);
-                        }
-                    }
-                }
-            }
-        }
+    async fn append(&mut self, batch: TableBatch, position: Position) -> Result<(), StateError> {
+        let next = position.next;
+        self.table.append(with_position(batch, &position)).await?;
+        self.position = Some(next);
         Ok(())
     }
 }
 
 /// Fresh tables of the steps that keep state, named by their transforms; one that occurs again has
 /// its number behind the name.
-fn tables(plan: &Plan, clock: &Clock) -> Vec<Option<Table>> {
+fn steps(plan: &Plan, clock: &Clock) -> Vec<Option<Step>> {
     let mut names: Vec<&str> = Vec::new();
-    let table = |step: &'_ super::plan::Step, nth: usize| Table {
+    let fresh = |step: &'_ super::plan::Step, nth: usize| Step {
         name: match nth {
             0 => step.name.as_ref().into(),
             _ => format!("{}#{}", step.name, nth + 1).into(),
@@ -332,107 +322,80 @@ fn tables(plan: &Plan, clock: &Clock) -> Vec<Option<Table>> {
         let nth = names.iter().filter(|name| ***name == *step.name).count();
         names.push(&step.name);
         let keyed = step.transform.module().inspection().keyed_state;
-        keyed.then(|| table(step, nth))
+        keyed.then(|| fresh(step, nth))
     });
     steps.collect()
 }
 
 /// The partition of the topic that belongs to a partition of the input.
-async fn partition(log: &Log, plan: &Plan, of: &TopicPartition) -> Result<Partition, StateError> {
+fn place(
+    log: &Log,
+    plan: &Plan,
+    of: &TopicPartition,
+) -> Result<(TopicPartition, TableSettings), StateError> {
     let name = format!("{TOPIC_PREFIX}.{}.{}", plan.name, of.topic);
     let name = TopicName::new(&name).map_err(|_| StateError::Name {
         pipeline: plan.name.to_string(),
         topic: of.topic.clone(),
     })?;
     let partitions = log.topic(&of.topic).map_or(1, |t| t.config.partitions);
-    let config = TopicConfig {
+    let settings = TableSettings {
         partitions: partitions.max(of.partition.0 + 1),
-        max_message_bytes: MESSAGE_BYTES_MAX,
-        ..TopicConfig::default()
+        message_bytes_max: MESSAGE_BYTES_MAX,
     };
-    match log.topic(&name) {
-        None => match log.create_topic(&name, config).await {
-            Ok(_) | Err(TopicError::Exists(_)) => {}
-            Err(error) => return Err(error.into()),
-        },
-        Some(topic) if topic.config.partitions <= of.partition.0 => {
-            match log.alter_topic(&name, config).await {
-                // Another partition's task was faster.
-                Ok(_) | Err(TopicError::FewerPartitions { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Some(_) => {}
-    }
-    let partition = log.partition(&TopicPartition::new(name, of.partition));
-    partition.ok_or(StateError::Read(ReadError::Closed))
+    Ok((TopicPartition::new(name, of.partition), settings))
 }
 
-/// Makes batches of records.
-struct Writer {
-    now: Timestamp,
-    builder: BatchBuilder,
-    batches: Vec<RecordBatch>,
-}
+impl Position {
+    fn at(next: Offset) -> Self {
+        Self { next, alone: false }
+    }
 
-impl Writer {
-    fn new(now: Timestamp) -> Self {
-        Self {
-            now,
-            builder: BatchBuilder::new(),
-            batches: Vec::new(),
+    fn encode(&self) -> Vec<u8> {
+        let mut out = self.next.0.to_be_bytes().to_vec();
+        if self.alone {
+            out.push(1);
         }
+        out
     }
 
-    fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
-        if self.builder.byte_len() > BATCH_BYTES {
-            self.batches.extend(self.builder.finish(None));
-        }
-        self.builder
-            .push_parts(self.now, Some(key), value, [].into_iter());
-    }
-
-    fn change(&mut self, table: &str, change: &StateChange) {
-        let length = u16::try_from(table.len()).unwrap_or(u16::MAX);
-        let key = [&length.to_be_bytes()[..], table.as_bytes(), &change.key].concat();
-        let expires = change.expires.map_or(-1, |at| at.0);
-        let value = change.value.as_ref();
-        let value = value.map(|value| [&expires.to_be_bytes()[..], value].concat());
-        self.push(&key, value.as_deref());
-    }
-
-    fn finish(mut self) -> Vec<RecordBatch> {
-        self.batches.extend(self.builder.finish(None));
-        self.batches
-    }
-}
-
-fn decode(key: Option<Bytes>, value: Option<Bytes>) -> Option<Entry> {
-    let key = key?;
-    if key.is_empty() {
-        let Some(value) = value else {
-            return Some(Entry::Position(None));
+    fn decode(value: &[u8]) -> Option<Self> {
+        let (next, rest) = value.split_first_chunk()?;
+        let next = Offset(i64::from_be_bytes(*next));
+        let alone = match rest {
+            [] => false,
+            [1] => true,
+            _ => return None,
         };
-        let next = i64::from_be_bytes(value.as_ref().try_into().ok()?);
-        return Some(Entry::Position(Some(Offset(next))));
+        Some(Self { next, alone })
     }
+}
+
+fn with_position(mut batch: TableBatch, position: &Position) -> RecordBatch {
+    batch.put(b"", Some(&position.encode()));
+    batch.finish().expect("the position was put")
+}
+
+fn encode(step: &str, change: &StateChange) -> (Vec<u8>, Option<Vec<u8>>) {
+    let length = u16::try_from(step.len()).unwrap_or(u16::MAX);
+    let key = [&length.to_be_bytes()[..], step.as_bytes(), &change.key].concat();
+    let expires = change.expires.map_or(-1, |at| at.0);
+    let value = change.value.as_ref();
+    let value = value.map(|value| [&expires.to_be_bytes()[..], value].concat());
+    (key, value)
+}
+
+fn decode(key: &Bytes, last: LastRecord) -> Option<(Box<str>, StateChange)> {
     let (length, rest) = key.split_first_chunk()?;
     let length = usize::from(u16::from_be_bytes(*length));
     let (name, own) = rest.split_at_checked(length)?;
     let name = std::str::from_utf8(name).ok()?;
-    let (expires, value) = match &value {
-        None => (None, None),
-        Some(bytes) => {
-            let (expires, own) = bytes.split_first_chunk()?;
-            let expires = i64::from_be_bytes(*expires);
-            let expires = (expires >= 0).then_some(Timestamp(expires));
-            (expires, Some(bytes.slice_ref(own)))
-        }
-    };
+    let (expires, value) = last.value.split_first_chunk()?;
+    let expires = i64::from_be_bytes(*expires);
     let change = StateChange {
         key: key.slice_ref(own),
-        value,
-        expires,
+        value: Some(last.value.slice_ref(value)),
+        expires: (expires >= 0).then_some(Timestamp(expires)),
     };
-    Some(Entry::Change(name.into(), change))
+    Some((name.into(), change))
 }

@@ -158,7 +158,7 @@ impl Progress {
     }
 
     pub(super) fn lag(&self) -> i64 {
-        let end = *self.partition.high_watermark().borrow();
+        let end = self.partition.marks().high_watermark;
         end.0.saturating_sub(self.position().0).max(0)
     }
 

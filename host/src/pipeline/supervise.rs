@@ -242,7 +242,7 @@ fn start_new_partitions(state: &Arc<State>, tasks: &mut JoinSet<Task>) {
                 continue;
             }
             let position = shared.deps.offsets.fetch(&shared.group, &name);
-            let log_start = partition.bounds().log_start;
+            let log_start = partition.marks().log_start;
             let position = position.map_or(log_start, |c| c.offset.max(log_start));
             let progress = Arc::new(Progress::new(partition.clone(), position));
             known.insert(name.clone(), Arc::clone(&progress));

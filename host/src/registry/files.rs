@@ -1,7 +1,8 @@
 //! The bytes of modules: one file for each content, named by its SHA-256, there whole or not at all.
 //!
 //! An upload goes to a temporary file, which is synced, renamed and its folder synced; so a module
-//! that was answered survives a power cut. Files of uploads that were cut off go at the next start.
+//! that was answered survives a power cut. What uploads left that were cut off goes at the next
+//! start; a whole file that nothing names is moved aside then, and never deleted.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,10 +17,23 @@ use crate::units::Size;
 
 const UPLOAD: &str = "part";
 
+/// Files of one digest that are kept aside.
+const ASIDE_MAX: u32 = 1_000;
+
+/// Where modules are kept.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// Those that are named.
+    pub modules: PathBuf,
+    /// Those that are not any more.
+    pub aside: PathBuf,
+}
+
 /// The folder of module files.
 #[derive(Debug)]
 pub(super) struct Files {
     dir: PathBuf,
+    aside: PathBuf,
     module_bytes_max: ByteSize,
 }
 
@@ -34,7 +48,8 @@ pub struct Upload {
 
 impl Files {
     /// Opens the folder and removes what cut-off uploads left.
-    pub(super) async fn open(dir: PathBuf, module_bytes_max: ByteSize) -> io::Result<Self> {
+    pub(super) async fn open(folders: Folders, module_bytes_max: ByteSize) -> io::Result<Self> {
+        let dir = folders.modules;
         fs::create_dir_all(&dir).await?;
         let mut entries = fs::read_dir(&dir).await?;
         while let Some(entry) = entries.next_entry().await? {
@@ -44,21 +59,45 @@ impl Files {
         }
         Ok(Self {
             dir,
+            aside: folders.aside,
             module_bytes_max,
         })
     }
 
-    /// Removes the files that nothing names: what an upload or a deletion left that was cut off.
+    /// Moves the files aside that nothing names: an upload or a deletion left them that was cut off,
+    /// or the metadata has lost what named them.
     pub(super) async fn keep_only(&self, used: impl Fn(&str) -> bool) -> io::Result<()> {
         let mut entries = fs::read_dir(&self.dir).await?;
         while let Some(entry) = entries.next_entry().await? {
             let path = entry.path();
             let is_module = path.extension().is_some_and(|e| e == "wasm");
             let digest = path.file_stem().and_then(|stem| stem.to_str());
-            if is_module && digest.is_some_and(|digest| !used(digest)) {
-                fs::remove_file(path).await?;
+            if let Some(digest) = digest.filter(|digest| is_module && !used(digest)) {
+                self.move_aside(digest).await?;
             }
         }
+        Ok(())
+    }
+
+    async fn move_aside(&self, sha256: &str) -> io::Result<()> {
+        fs::create_dir_all(&self.aside).await?;
+        let mut to = self.aside.join(format!("{sha256}.wasm"));
+        let mut number = 0;
+        // What is kept there may be another file: one that is damaged, say.
+        while fs::try_exists(&to).await? {
+            number += 1;
+            if number > ASIDE_MAX {
+                tracing::warn!(
+                    sha256,
+                    "nothing names a module's file, and too many are kept aside"
+                );
+                return Ok(());
+            }
+            to = self.aside.join(format!("{sha256}.{number}.wasm"));
+        }
+        fs::rename(self.path(sha256), &to).await?;
+        File::open(&self.aside).await?.sync_all().await?;
+        tracing::warn!(kept_at = %to.display(), "nothing names a module's file: it is kept aside");
         Ok(())
     }
 

@@ -16,7 +16,6 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,14 +24,15 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tracing::warn;
-use wstream_log::{Metadata, MetadataError};
+use wstream_log::{DocumentError, Metadata};
 use wstream_record::{ByteSize, Clock};
 use wstream_transform::{LogReader, Module, ModuleError, Runtime};
 
 pub use asks::{Ask, Asked, Change, From, Refusal, RehearsalTerms, Switch, TrialTerms, switch};
 use files::Files;
-pub use files::Upload;
+pub use files::{Folders, Upload};
 
+use crate::documents::OwnDocuments;
 use crate::units::Size;
 
 /// Bytes of the largest module that is taken.
@@ -154,7 +154,7 @@ pub enum RegistryError {
     Io(#[from] io::Error),
     /// The metadata.
     #[error("could not store the module: {0}")]
-    Metadata(#[from] MetadataError),
+    Document(#[from] DocumentError),
 }
 
 /// The registry; clones share it.
@@ -164,7 +164,7 @@ pub struct Registry(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     files: Files,
-    metadata: Metadata,
+    documents: OwnDocuments,
     runtime: Arc<Runtime>,
     clock: Clock,
     uploads: AtomicU64,
@@ -206,24 +206,25 @@ fn check_name(name: &str) -> Result<(), RegistryError> {
 }
 
 impl Registry {
-    /// Opens the registry with its files in `dir`.
+    /// Opens the registry. Files that no document names are moved aside.
     ///
     /// # Errors
-    /// The folder or a document cannot be read.
+    /// A folder or a document cannot be read.
     pub async fn open(
-        dir: PathBuf,
+        folders: Folders,
         metadata: Metadata,
         runtime: Arc<Runtime>,
         clock: Clock,
     ) -> Result<Self, RegistryError> {
-        let files = Files::open(dir, MODULE_BYTES_MAX).await?;
-        let entries = read_entries(&metadata)?;
+        let files = Files::open(folders, MODULE_BYTES_MAX).await?;
+        let documents = OwnDocuments::new(metadata);
+        let entries = read_entries(&documents)?;
         let versions = entries.values().flat_map(|entry: &Entry| &entry.versions);
         let used: BTreeSet<&str> = versions.map(|version| version.sha256.as_str()).collect();
         files.keep_only(|sha256| used.contains(sha256)).await?;
         Ok(Self(Arc::new(Inner {
             files,
-            metadata,
+            documents,
             runtime,
             clock,
             uploads: AtomicU64::new(0),
@@ -313,10 +314,9 @@ impl Registry {
         let known = self.get(name).ok();
         let settled = known.as_ref().map_or(number, |entry| entry.settled);
         let active = known.as_ref().map_or(number, |entry| entry.active);
-        let metadata = &self.0.metadata;
-        metadata
-            .put_document(VERSIONS, &format!("{name}@{number}"), json(&version))
-            .await?;
+        let document = format!("{name}@{number}");
+        let documents = &self.0.documents;
+        documents.put(VERSIONS, &document, json(&version)).await?;
         self.write_name(name, settled, number, active).await?;
         let mut entries = self.0.entries.write();
         let entry = entries.entry(name.to_owned()).or_insert_with(|| Entry {
@@ -343,7 +343,7 @@ impl Registry {
             last,
             trial: (active != settled).then_some(active),
         });
-        Ok(self.0.metadata.put_document(NAMES, name, body).await?)
+        Ok(self.0.documents.put(NAMES, name, body).await?)
     }
 
     /// Makes a version the active one.
@@ -419,11 +419,11 @@ impl Registry {
     pub async fn delete(&self, name: &str) -> Result<(), RegistryError> {
         let _changes = self.0.changes.lock().await;
         let entry = self.get(name)?;
-        let metadata = &self.0.metadata;
-        metadata.delete_document(NAMES, name).await?;
+        let documents = &self.0.documents;
+        documents.delete(NAMES, name).await?;
         for version in &entry.versions {
             let document = format!("{name}@{}", version.version);
-            metadata.delete_document(VERSIONS, &document).await?;
+            documents.delete(VERSIONS, &document).await?;
         }
         let unused: Vec<_> = {
             let mut entries = self.0.entries.write();
@@ -486,13 +486,13 @@ fn json(value: &impl Serialize) -> Bytes {
 
 /// What the documents say. A version without its name is one whose upload was cut off before it
 /// was answered, or a deletion that was: it does not count.
-fn read_entries(metadata: &Metadata) -> Result<BTreeMap<String, Entry>, RegistryError> {
+fn read_entries(documents: &OwnDocuments) -> Result<BTreeMap<String, Entry>, RegistryError> {
     let broken = |name: &str, error: serde_json::Error| {
         let message = format!("the document of module {name} does not read: {error}");
         RegistryError::Io(io::Error::new(io::ErrorKind::InvalidData, message))
     };
     let mut entries = BTreeMap::new();
-    for (name, body) in metadata.documents(NAMES) {
+    for (name, body) in documents.all(NAMES) {
         let told: Name = serde_json::from_slice(&body).map_err(|e| broken(&name, e))?;
         if let Some(version) = told.trial {
             let serves = told.active;
@@ -512,7 +512,7 @@ fn read_entries(metadata: &Metadata) -> Result<BTreeMap<String, Entry>, Registry
         };
         entries.insert(name, entry);
     }
-    for (document, body) in metadata.documents(VERSIONS) {
+    for (document, body) in documents.all(VERSIONS) {
         let version: Version = serde_json::from_slice(&body).map_err(|e| broken(&document, e))?;
         let name = document.rsplit_once('@').map_or("", |(name, _)| name);
         if let Some(entry) = entries.get_mut(name)

@@ -35,11 +35,19 @@ impl Bench {
 
     /// As a node finds it at its start.
     async fn open(&self) -> Registry {
-        let dir = self.dir.path().join("modules");
+        let folders = Folders {
+            modules: self.dir.path().join("modules"),
+            aside: self.dir.path().join("aside/modules"),
+        };
         let metadata = self.log.metadata().clone();
-        Registry::open(dir, metadata, Arc::clone(&self.runtime), Clock::system())
-            .await
-            .unwrap()
+        Registry::open(
+            folders,
+            metadata,
+            Arc::clone(&self.runtime),
+            Clock::system(),
+        )
+        .await
+        .unwrap()
     }
 
     fn files(&self) -> Vec<String> {
@@ -98,13 +106,20 @@ async fn what_was_answered_is_found_after_a_restart_and_leftovers_are_not() {
     std::mem::forget(cut_off);
     // A file that was kept, and whose version was not written any more.
     let orphan = bench.dir.path().join("modules/00ff.wasm");
-    std::fs::write(orphan, b"").unwrap();
+    std::fs::write(&orphan, b"first").unwrap();
     assert_eq!(bench.files().len(), 4);
 
     let before = registry.list();
     let registry = bench.open().await;
     assert_eq!(registry.list(), before);
     assert_eq!(bench.files().len(), 2);
+    // It is kept, also when another one of that name comes.
+    std::fs::write(orphan, b"second").unwrap();
+    bench.open().await;
+    for (name, bytes) in [("00ff.wasm", "first"), ("00ff.1.wasm", "second")] {
+        let kept = bench.dir.path().join("aside/modules").join(name);
+        assert_eq!(std::fs::read_to_string(kept).unwrap(), bytes);
+    }
     let (version, bytes) = registry.bytes(&reference("a")).await.unwrap();
     assert_eq!((version, &bytes[..]), (1, &module(1)[..]));
     let (version, bytes) = registry.bytes(&reference("a@2")).await.unwrap();

@@ -2,7 +2,7 @@
 //!
 //! A subject's versions are one document, so that a version is there whole or not at all. A
 //! schema is written before the subject that names it, and removed after it; one that nobody names
-//! is what a cut-off change left, and goes at the next start.
+//! is what a cut-off change left. It stays, and is the schema of its id as before.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::level::Level;
 use super::state::{State, Subject, Version};
 use super::text::digest;
 use super::{Reference, Schema, SchemaId, SchemaKind, SchemasError, SubjectSchema};
+use crate::documents::OwnDocuments;
 
 /// Schemas by id: a line of JSON, and after it the text as it came.
 const SCHEMAS: &str = "schema";
@@ -42,13 +43,14 @@ struct Listed {
 
 /// Writes changes.
 #[derive(Debug)]
-pub(super) struct Documents(Metadata);
+pub(super) struct Documents(OwnDocuments);
 
 impl Documents {
-    /// Everything that was answered before; leftovers of what was not are removed.
-    pub(super) async fn open(metadata: Metadata) -> Result<(Self, State), SchemasError> {
+    /// Everything that was answered before.
+    pub(super) fn open(metadata: Metadata) -> Result<(Self, State), SchemasError> {
+        let documents = OwnDocuments::new(metadata);
         let mut state = State::default();
-        for (name, body) in metadata.documents(SCHEMAS) {
+        for (name, body) in documents.all(SCHEMAS) {
             let broken = |reason: String| broken(&format!("schema {name}"), reason);
             let id = name
                 .parse()
@@ -58,28 +60,21 @@ impl Documents {
             let digest = digest(&schema).map_err(broken)?;
             state.insert_schema(id, Arc::new(schema), digest);
         }
-        for (name, body) in metadata.documents(SUBJECTS) {
+        for (name, body) in documents.all(SUBJECTS) {
             let subject = read_subject(&state, &name, &body);
             let subject = subject.map_err(|reason| broken(&format!("subject {name}"), reason))?;
             state.subjects.insert(name, subject);
         }
-        for (name, body) in metadata.documents(LEVELS) {
+        for (name, body) in documents.all(LEVELS) {
             state.levels.insert(name, read(&body, "a level")?);
         }
-        if let Some(body) = metadata.document(SETTINGS, LEVEL) {
+        if let Some(body) = documents.one(SETTINGS, LEVEL) {
             state.level = read(&body, "the level")?;
         }
-        if let Some(body) = metadata.document(SETTINGS, LAST) {
+        if let Some(body) = documents.one(SETTINGS, LAST) {
             state.last = state.last.max(read(&body, "the last id")?);
         }
-        let documents = Self(metadata);
-        let used = state.used();
-        let unused = state.schemas.keys().filter(|id| !used.contains(id));
-        for id in unused.copied().collect::<Vec<_>>() {
-            documents.remove_schema(id, state.last).await?;
-            state.remove_schema(id);
-        }
-        Ok((documents, state))
+        Ok((Self(documents), state))
     }
 
     pub(super) async fn put_schema(
@@ -95,14 +90,14 @@ impl Documents {
         body.push(b'\n');
         body.extend_from_slice(schema.text.as_bytes());
         let name = id.0.to_string();
-        Ok(self.0.put_document(SCHEMAS, &name, body.into()).await?)
+        Ok(self.0.put(SCHEMAS, &name, body.into()).await?)
     }
 
     /// Removes a schema; `last` keeps its id from being given again.
     pub(super) async fn remove_schema(&self, id: SchemaId, last: u32) -> Result<(), SchemasError> {
         let body = json(&last).into();
-        self.0.put_document(SETTINGS, LAST, body).await?;
-        self.0.delete_document(SCHEMAS, &id.0.to_string()).await?;
+        self.0.put(SETTINGS, LAST, body).await?;
+        self.0.delete(SCHEMAS, &id.0.to_string()).await?;
         Ok(())
     }
 
@@ -113,7 +108,7 @@ impl Documents {
         subject: &Subject,
     ) -> Result<(), SchemasError> {
         if subject.0.is_empty() {
-            self.0.delete_document(SUBJECTS, name).await?;
+            self.0.delete(SUBJECTS, name).await?;
             return Ok(());
         }
         let versions = subject.0.values().map(|version| Listed {
@@ -122,7 +117,7 @@ impl Documents {
             deleted: version.deleted,
         });
         let body = json(&versions.collect::<Vec<_>>()).into();
-        Ok(self.0.put_document(SUBJECTS, name, body).await?)
+        Ok(self.0.put(SUBJECTS, name, body).await?)
     }
 
     /// Writes the level of a subject, or of all others.
@@ -132,12 +127,12 @@ impl Documents {
         level: Level,
     ) -> Result<(), SchemasError> {
         let (kind, name) = place(subject);
-        Ok(self.0.put_document(kind, name, json(&level).into()).await?)
+        Ok(self.0.put(kind, name, json(&level).into()).await?)
     }
 
     pub(super) async fn remove_level(&self, subject: Option<&str>) -> Result<(), SchemasError> {
         let (kind, name) = place(subject);
-        self.0.delete_document(kind, name).await?;
+        self.0.delete(kind, name).await?;
         Ok(())
     }
 }

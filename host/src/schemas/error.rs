@@ -1,6 +1,6 @@
 //! Why the registry of schemas did not do something.
 
-use wstream_log::MetadataError;
+use wstream_log::DocumentError;
 use wstream_record::ByteSize;
 
 use super::{
@@ -104,7 +104,7 @@ pub enum SchemasError {
     TooManySchemas,
     /// The store.
     #[error("could not store the schema: {0}")]
-    Metadata(#[from] MetadataError),
+    Document(#[from] DocumentError),
     /// A document that is kept does not read.
     #[error("the document of {name} does not read: {reason}")]
     Broken {

@@ -181,8 +181,8 @@ impl Schemas {
     ///
     /// # Errors
     /// A document cannot be read.
-    pub async fn open(metadata: Metadata) -> Result<Self, SchemasError> {
-        let (documents, state) = Documents::open(metadata).await?;
+    pub fn open(metadata: Metadata) -> Result<Self, SchemasError> {
+        let (documents, state) = Documents::open(metadata)?;
         Ok(Self(Arc::new(Inner {
             documents,
             state: RwLock::new(state),

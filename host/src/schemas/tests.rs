@@ -54,13 +54,13 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let log = Log::in_memory(Clock::system());
-        let schemas = Schemas::open(log.metadata().clone()).await.unwrap();
+        let schemas = Schemas::open(log.metadata().clone()).unwrap();
         Self { log, schemas }
     }
 
     /// As a node finds it at its next start.
     async fn reopen(&mut self) {
-        self.schemas = Schemas::open(self.log.metadata().clone()).await.unwrap();
+        self.schemas = Schemas::open(self.log.metadata().clone()).unwrap();
     }
 
     /// Registers; the id and the version.

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use wstream_log::{Log, TopicConfig};
+use wstream_log::{Log, TopicSpec, Upto};
 use wstream_record::{
     ByteSize, Clock, ManualClock, Offset, PartitionId, Record, Timestamp, TopicName, TopicPartition,
 };
@@ -319,15 +319,16 @@ async fn topic_sinks_conform() {
     let world = World::new();
     let log = world.deps.log.clone();
     let topic = TopicName::new("out").unwrap();
-    log.create_topic(&topic, TopicConfig::partitions(3))
+    log.create_topic(&topic, TopicSpec::partitions(3))
         .await
         .unwrap();
     let contents = || {
         async {
             let mut ids = Vec::new();
             for partition in log.partitions(&topic) {
-                let batches = partition.read(Offset(0), ByteSize::mib(1)).await.unwrap();
-                for batch in batches {
+                let (from, upto) = (Offset(0), Upto::HighWatermark);
+                let fetch = partition.fetch(from, ByteSize::mib(1), upto, None);
+                for batch in fetch.await.unwrap().batches().unwrap() {
                     let records = batch.records().unwrap();
                     ids.extend(
                         records

@@ -96,7 +96,14 @@ async fn follow(mut pending: mpsc::Receiver<Pending>, progress: Progress) {
 }
 
 fn sink_error(error: &AppendError) -> SinkError {
-    SinkError::retry(error)
+    // What a topic takes may have changed since the records were looked at, or the topic be another
+    // one: then the next attempt says so.
+    let changed = matches!(error, AppendError::TooLarge { .. } | AppendError::Closed);
+    if error.is_retryable() || changed {
+        SinkError::retry(error)
+    } else {
+        SinkError::fatal(error)
+    }
 }
 
 /// Records of one submit on their way to one partition.
@@ -151,6 +158,11 @@ impl TopicSink {
                 self.topic
             );
             return Err(refuse("too_large", message));
+        }
+        let time = record.record.timestamp;
+        if !time.is_valid() {
+            let message = AppendError::Timestamp { found: time }.to_string();
+            return Err(refuse("timestamp", message));
         }
         match record.partition {
             Some(to) if (0..partitions).contains(&to.0) => Ok(to),

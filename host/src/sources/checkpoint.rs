@@ -10,18 +10,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
-use wstream_log::{AppendError, Log, Partition, ReadError, RewriteError, TopicConfig, TopicError};
+use wstream_log::{
+    AppendError, Log, MESSAGE_BYTES_MAX_DEFAULT, Table, TableBatch, TableError, TableSettings,
+};
 use wstream_record::{
-    BatchBuilder, ByteSize, Clock, PartitionId, ProducerId, RecordBatch, Sequence, TopicName,
-    TopicPartition,
+    ByteSize, Clock, PartitionId, ProducerId, RecordBatch, Sequence, TopicName, TopicPartition,
 };
 
 /// The internal topic.
 pub(super) const TOPIC: &str = "__wstream_sources";
-/// Appended bytes after which the topic is written anew with its live records only.
-const REWRITE_BYTES: u64 = 1 << 20;
-/// Bytes read at a time.
-const READ_BYTES: ByteSize = ByteSize::mib(1);
 
 /// Where a source is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,13 +58,10 @@ pub(super) struct Sequences {
 /// Why checkpoints are not read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The internal topic could not be made.
-    #[error("topic {TOPIC}: {0}")]
-    Topic(#[from] TopicError),
-    /// It could not be read.
-    #[error("topic {TOPIC}: {0}")]
-    Read(#[from] ReadError),
-    /// It could not be written.
+    /// They could not be read.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// One could not be written.
     #[error("topic {TOPIC}: {0}")]
     Append(#[from] AppendError),
     /// A record in it is not a checkpoint of this version.
@@ -86,10 +80,9 @@ pub struct Checkpoints(Arc<Mutex<Store>>);
 
 #[derive(Debug)]
 struct Store {
-    partition: Partition,
+    table: Table,
     clock: Clock,
     live: BTreeMap<String, Vec<u8>>,
-    appended_bytes: u64,
 }
 
 impl Checkpoints {
@@ -99,20 +92,20 @@ impl Checkpoints {
     /// The log failed.
     pub async fn open(log: &Log, clock: Clock) -> Result<Self, CheckpointError> {
         let topic = TopicName::new(TOPIC).expect("a constant that is a topic's name");
-        if log.topic(&topic).is_none() {
-            match log.create_topic(&topic, TopicConfig::partitions(1)).await {
-                Ok(_) | Err(TopicError::Exists(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let partition = log.partition(&TopicPartition::new(topic, PartitionId(0)));
-        let partition = partition.ok_or(ReadError::Closed)?;
-        let live = read_all(&partition).await?;
+        let of = TopicPartition::new(topic, PartitionId(0));
+        let settings = TableSettings {
+            partitions: 1,
+            message_bytes_max: MESSAGE_BYTES_MAX_DEFAULT,
+        };
+        let (table, live) = Table::open(log, &of, settings, &RecordBatch::records).await?;
+        let live = live.into_iter().map(|(name, last)| {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            (name, last.value.to_vec())
+        });
         Ok(Self(Arc::new(Mutex::new(Store {
-            partition,
+            table,
             clock,
-            live,
-            appended_bytes: 0,
+            live: live.collect(),
         }))))
     }
 
@@ -140,83 +133,17 @@ impl Checkpoints {
         let bytes = serde_json::to_vec(checkpoint).expect("numbers and strings always serialize");
         // Held while appending on purpose: the order of records is the order of the live ones.
         let mut store = self.0.lock().await;
-        let batch = store.batch([(name, &bytes[..])]);
-        let batch_bytes = batch.bytes().len();
-        store.partition.append(batch).await?;
+        let mut batch = TableBatch::new(store.clock.now());
+        batch.put(name.as_bytes(), Some(&bytes));
+        let batch = batch.finish().expect("a record was put");
+        store.table.append(batch).await?;
         store.live.insert(name.to_owned(), bytes);
-        store.appended_bytes += u64::try_from(batch_bytes).unwrap_or(u64::MAX);
-        if store.appended_bytes >= REWRITE_BYTES {
-            store.rewrite().await;
-        }
         Ok(())
     }
 }
 
-impl Store {
-    fn batch<'a>(&self, records: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> RecordBatch {
-        let mut builder = BatchBuilder::new();
-        let now = self.clock.now();
-        for (name, value) in records {
-            builder.push_parts(now, Some(name.as_bytes()), Some(value), [].into_iter());
-        }
-        builder.finish(None).expect("at least one record was given")
-    }
-
-    /// Keeps the topic small. What goes wrong costs space only, and is tried again later.
-    async fn rewrite(&mut self) {
-        let live = self.live.iter().map(|(n, v)| (n.as_str(), v.as_slice()));
-        let batches = live.map(|record| self.batch([record])).collect();
-        let as_of = self.partition.bounds().log_end;
-        match self.partition.rewrite(batches, as_of).await {
-            Ok(()) | Err(RewriteError::Moved { .. }) => {}
-            Err(error) => tracing::warn!(%error, "{TOPIC} was not made smaller, trying later"),
-        }
-        self.appended_bytes = 0;
-    }
-}
-
-async fn read_all(partition: &Partition) -> Result<BTreeMap<String, Vec<u8>>, CheckpointError> {
-    let mut live = BTreeMap::new();
-    let bounds = partition.bounds();
-    let mut at = bounds.log_start;
-    while at < bounds.high_watermark {
-        let batches = partition.read(at, READ_BYTES).await?;
-        for batch in &batches {
-            at = batch.header().next_offset();
-            read_batch(batch, &mut live)?;
-        }
-        if batches.is_empty() {
-            break;
-        }
-    }
-    Ok(live)
-}
-
-fn read_batch(
-    batch: &RecordBatch,
-    live: &mut BTreeMap<String, Vec<u8>>,
-) -> Result<(), CheckpointError> {
-    let records = batch.records().map_err(|e| CheckpointError::Unreadable {
-        name: format!("at offset {}", batch.header().base_offset),
-        reason: e.to_string(),
-    })?;
-    for stored in records {
-        let Some(key) = stored.record.key else {
-            continue;
-        };
-        let name = String::from_utf8_lossy(&key).into_owned();
-        match stored.record.value {
-            Some(value) => live.insert(name, value.to_vec()),
-            None => live.remove(&name),
-        };
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 pub(super) mod tests {
-    use wstream_record::Offset;
-
     use super::*;
 
     pub(in crate::sources) fn plan(partitions: i32, dead_letter_partitions: i32) -> Plan {
@@ -256,10 +183,13 @@ pub(super) mod tests {
         let again = Checkpoints::open(&log, clock).await.unwrap();
         assert_eq!(again.load("a").await.unwrap(), Some(checkpoint(1_998)));
         assert_eq!(again.load("b").await.unwrap(), Some(checkpoint(1_999)));
-        // 2,000 checkpoints of more than 1,000 bytes were written.
-        let topic = TopicPartition::new(TopicName::new(TOPIC).unwrap(), PartitionId(0));
-        let bytes = log.partition(&topic).unwrap().bounds().bytes;
-        assert!(bytes < ByteSize(REWRITE_BYTES + 10_000), "{bytes}");
-        assert!(log.partition(&topic).unwrap().bounds().log_end > Offset(2_000));
+        // 2,000 checkpoints of more than 1,000 bytes were written; the log keeps the last ones.
+        let topic = TopicName::new(TOPIC).unwrap();
+        let partition = log.partitions(&topic).remove(0);
+        assert!(partition.stats().bytes > ByteSize::mib(2));
+        log.maintain().await;
+        let bytes = partition.stats().bytes;
+        assert!(bytes < ByteSize::kib(64), "{bytes}");
+        assert_eq!(again.load("a").await.unwrap(), Some(checkpoint(1_998)));
     }
 }

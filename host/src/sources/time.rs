@@ -7,7 +7,7 @@ use wstream_record::Timestamp;
 /// Reads RFC 3339, a date with or without a time (UTC), or milliseconds since 1970.
 ///
 /// # Errors
-/// It is none of these, or before 1970, which a record's time cannot be.
+/// It is none of these, or outside the range that a record's time has.
 pub(super) fn parse(text: &str) -> Result<Timestamp, String> {
     let text = text.trim();
     let instant = || text.parse::<jiff::Timestamp>().ok();
@@ -22,8 +22,11 @@ pub(super) fn parse(text: &str) -> Result<Timestamp, String> {
             .map(jiff::Timestamp::as_millisecond),
     };
     match millis {
-        Some(millis) if millis >= 0 => Ok(Timestamp(millis)),
-        Some(_) => Err(format!("{text:?} is before 1970")),
+        Some(millis) if millis < 0 => Err(format!("{text:?} is before 1970")),
+        Some(millis) if !Timestamp(millis).is_valid() => {
+            Err(format!("{text:?} is after the year 9999"))
+        }
+        Some(millis) => Ok(Timestamp(millis)),
         None => Err(format!(
             "{text:?} is not a time: RFC 3339, 2026-11-21 08:30:00, 2026-11-21 or milliseconds"
         )),
@@ -47,6 +50,9 @@ mod tests {
             ("0", Ok(0)),
             ("1969-12-31", Err("before 1970")),
             ("-2", Err("before 1970")),
+            ("253402300799999", Ok(253_402_300_799_999)),
+            ("253402300800000", Err("after the year 9999")),
+            ("9223372036854775807", Err("after the year 9999")),
             ("21.11.2026", Err("not a time")),
             ("", Err("not a time")),
         ];

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::store::disk::files::write_whole;
+use crate::sled::real::write_whole;
 
 /// The format that this version reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A data directory that this process has to itself until it is dropped.
 #[derive(Debug)]
@@ -40,6 +40,17 @@ pub enum DataDirError {
         /// Its format.
         found: u32,
     },
+    /// An earlier version wrote it.
+    #[error(
+        "data directory {path} has format {found}, which is of an earlier version and cannot be read; nothing in it was \
+         changed. Start with another --data directory, or remove it"
+    )]
+    Older {
+        /// Which.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
     /// `VERSION` holds something else.
     #[error("{path} does not hold a format number: {found:?}")]
     NotAFormat {
@@ -62,7 +73,7 @@ impl DataDir {
     /// Takes the directory, which is made if there is none.
     ///
     /// # Errors
-    /// Another node has it, a newer version wrote it, or the system refused.
+    /// Another node has it, another version wrote it, or the system refused.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         let io = |source| DataDirError::Io {
             path: path.to_owned(),
@@ -124,6 +135,10 @@ fn check_format(path: &Path, version: &Path, text: &str) -> Result<(), DataDirEr
             path: path.to_owned(),
             found,
         }),
+        Ok(found) if found < FORMAT => Err(DataDirError::Older {
+            path: path.to_owned(),
+            found,
+        }),
         Ok(_) => Ok(()),
         Err(_) => Err(DataDirError::NotAFormat {
             path: version.to_owned(),
@@ -149,18 +164,45 @@ mod tests {
     }
 
     #[test]
-    fn other_formats_are_refused() {
+    fn other_formats_are_refused_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let version = dir.path().join("VERSION");
-        for (text, refused) in [("1\n", false), ("2\n", true), ("", true), ("one", true)] {
+        // what VERSION holds -> what the refusal says
+        let rows: [(&str, Option<&str>); 6] = [
+            ("2\n", None),
+            ("1\n", Some("an earlier version")),
+            ("0\n", Some("an earlier version")),
+            ("7\n", Some("this version knows up to 2")),
+            ("", Some("does not hold a format number")),
+            ("one", Some("does not hold a format number")),
+        ];
+        for (text, said) in rows {
             fs::write(&version, text).unwrap();
-            let opened = DataDir::open(dir.path());
-            assert_eq!(opened.is_err(), refused, "{text:?}: {opened:?}");
+            let refused = DataDir::open(dir.path()).err().map(|e| e.to_string());
+            assert_eq!(refused.is_some(), said.is_some(), "{text:?}: {refused:?}");
+            assert!(
+                refused
+                    .unwrap_or_default()
+                    .contains(said.unwrap_or_default())
+            );
+            assert_eq!(fs::read_to_string(&version).unwrap(), text);
         }
-        fs::write(&version, "7\n").unwrap();
-        let newer = DataDir::open(dir.path()).unwrap_err();
-        assert!(matches!(newer, DataDirError::Newer { found: 7, .. }));
-        assert_eq!(fs::read_to_string(&version).unwrap(), "7\n");
+    }
+
+    #[test]
+    fn the_refusal_of_format_1_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("VERSION"), "1\n").unwrap();
+        let older = DataDir::open(dir.path()).unwrap_err();
+        assert!(matches!(older, DataDirError::Older { found: 1, .. }));
+        for part in [
+            "format 1",
+            "nothing in it was changed",
+            "--data",
+            "remove it",
+        ] {
+            assert!(older.to_string().contains(part), "{older}");
+        }
     }
 
     #[test]
@@ -169,6 +211,6 @@ mod tests {
         let path = dir.path().join("a/b");
         let opened = DataDir::open(&path).unwrap();
         assert!(opened.path().is_absolute());
-        assert_eq!(fs::read_to_string(path.join("VERSION")).unwrap(), "1\n");
+        assert_eq!(fs::read_to_string(path.join("VERSION")).unwrap(), "2\n");
     }
 }

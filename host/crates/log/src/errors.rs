@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wstream_record::{BatchError, ByteSize, Offset, ProducerEpoch, Sequence, TopicName};
+use wstream_record::{
+    BatchError, ByteSize, LeaderEpoch, Offset, ProducerEpoch, Sequence, Timestamp, TopicName,
+};
 
-use crate::topic::PARTITIONS_MAX;
+use crate::topic::limits::PARTITIONS_MAX;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -18,7 +20,7 @@ pub enum StoreError {
         /// `disk_free_min`.
         min: ByteSize,
     },
-    /// A database or a file failed. What reached the disk is found by `recover`.
+    /// A database or a file failed. Nothing of what was not flushed counts.
     #[error("{doing} at {path}: {reason}")]
     Failed {
         /// What was done.
@@ -29,13 +31,36 @@ pub enum StoreError {
         reason: Arc<str>,
     },
     /// Stored bytes are not what was stored.
-    #[error("stored batch at offset {at} does not read: {source}")]
-    Corrupt {
+    #[error("{path}: what is stored there does not read: {reason}")]
+    Damaged {
         /// Where.
-        at: Offset,
-        /// Why.
-        source: BatchError,
+        path: PathBuf,
+        /// What does not fit.
+        reason: Arc<str>,
     },
+}
+
+impl StoreError {
+    /// Something at `path` that failed.
+    pub(crate) fn failed(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+        reason: &dyn ToString,
+    ) -> Self {
+        Self::Failed {
+            doing,
+            path: path.into(),
+            reason: reason.to_string().into(),
+        }
+    }
+
+    /// Something at `path` that is not what was stored.
+    pub(crate) fn damaged(path: impl Into<PathBuf>, reason: &dyn ToString) -> Self {
+        Self::Damaged {
+            path: path.into(),
+            reason: reason.to_string().into(),
+        }
+    }
 }
 
 /// Why a log does not open.
@@ -60,9 +85,19 @@ pub enum AppendError {
         /// The topic's `max_message_bytes`.
         max: ByteSize,
     },
-    /// The batch is not one that a producer sends.
+    /// The batch is not one that a producer sends, or not one that follows the log's end.
     #[error("batch cannot be appended: {0}")]
     Malformed(&'static str),
+    /// A record's time is outside the range that is kept.
+    #[error(
+        "timestamp {found} is outside {} to {}, or -1 for none",
+        Timestamp::MIN_VALID,
+        Timestamp::MAX_VALID
+    )]
+    Timestamp {
+        /// What came.
+        found: Timestamp,
+    },
     /// An idempotent producer skipped or repeated records.
     #[error("producer's sequence is {found}, expected {expected}")]
     OutOfOrderSequence {
@@ -79,6 +114,20 @@ pub enum AppendError {
         /// What came.
         found: ProducerEpoch,
     },
+    /// This node does not lead the partition.
+    #[error("the partition is not led here (epoch {epoch})")]
+    NotLeader {
+        /// The epoch known here.
+        epoch: LeaderEpoch,
+    },
+    /// The caller's leader epoch is not the partition's.
+    #[error("the caller's leader epoch is {found}, the partition's {current}")]
+    FencedLeader {
+        /// The epoch known here.
+        current: LeaderEpoch,
+        /// The caller's.
+        found: LeaderEpoch,
+    },
     /// The file system is nearly full; appends work again once there is room.
     #[error("disk has {free} bytes free, appends need {min}")]
     DiskFull {
@@ -87,13 +136,39 @@ pub enum AppendError {
         /// `disk_free_min`.
         min: ByteSize,
     },
+    /// The partition takes no appends here until someone looks after it.
+    #[error("the partition is offline: {reason}")]
+    Offline {
+        /// Why.
+        reason: Arc<str>,
+    },
     /// The partition was deleted or the log closed.
     #[error("the partition is closed")]
     Closed,
-    /// The write failed. The batch may or may not be in the log; an idempotent producer that
-    /// sends it again is answered rightly either way.
+    /// The write failed. The batch is not in the log, or it will be found there as a duplicate by
+    /// an idempotent producer that sends it again.
     #[error("could not append: {0}")]
     Failed(Arc<StoreError>),
+}
+
+impl AppendError {
+    /// Whether the same batch may be taken later, without anybody changing it.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotLeader { .. }
+            | Self::FencedLeader { .. }
+            | Self::DiskFull { .. }
+            | Self::Offline { .. }
+            | Self::Failed(_) => true,
+            Self::TooLarge { .. }
+            | Self::Malformed(_)
+            | Self::Timestamp { .. }
+            | Self::OutOfOrderSequence { .. }
+            | Self::FencedProducer { .. }
+            | Self::Closed => false,
+        }
+    }
 }
 
 impl From<StoreError> for AppendError {
@@ -121,12 +196,36 @@ pub enum ReadError {
     PastEnd {
         /// What was asked for.
         at: Offset,
-        /// The high watermark.
+        /// The end for this kind of reader.
         end: Offset,
+    },
+    /// The caller knows an older leader than this node does.
+    #[error("the caller's leader epoch is {found}, the partition's {current}")]
+    FencedLeader {
+        /// The epoch known here.
+        current: LeaderEpoch,
+        /// The caller's.
+        found: LeaderEpoch,
+    },
+    /// The caller knows a newer leader than this node does.
+    #[error("the caller's leader epoch is {found}, here only {current} is known")]
+    UnknownLeader {
+        /// The epoch known here.
+        current: LeaderEpoch,
+        /// The caller's.
+        found: LeaderEpoch,
     },
     /// The partition was deleted or the log closed.
     #[error("the partition is closed")]
     Closed,
+    /// A stored batch does not read.
+    #[error("the batch at offset {at} does not read: {source}")]
+    Corrupt {
+        /// Where.
+        at: Offset,
+        /// Why.
+        source: BatchError,
+    },
     /// The store failed.
     #[error("could not read: {0}")]
     Failed(#[from] StoreError),
@@ -143,31 +242,9 @@ pub enum DeleteError {
         /// The high watermark.
         end: Offset,
     },
-    /// The partition was deleted or the log closed.
-    #[error("the partition is closed")]
-    Closed,
-    /// The store failed.
+    /// The start could not be raised.
     #[error("could not delete: {0}")]
-    Failed(#[from] StoreError),
-}
-
-/// Why live records were not written anew.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum RewriteError {
-    /// Something was appended since the live records were collected.
-    #[error("the log ends at {end}, the live records were collected at {as_of}")]
-    Moved {
-        /// What the caller knew.
-        as_of: Offset,
-        /// What it is.
-        end: Offset,
-    },
-    /// The live records could not be appended; the old ones are still there.
-    #[error(transparent)]
     Append(#[from] AppendError),
-    /// The old records could not be removed; the live ones are there as well.
-    #[error(transparent)]
-    Delete(#[from] DeleteError),
 }
 
 /// Why a topic was not created, changed or deleted.
@@ -195,6 +272,16 @@ pub enum TopicError {
         /// What was asked for.
         wanted: i32,
     },
+    /// A setting is unknown or its value impossible.
+    #[error("topic setting {key} = {value:?}: {reason}")]
+    Setting {
+        /// The setting.
+        key: String,
+        /// What was given.
+        value: String,
+        /// What does not fit.
+        reason: String,
+    },
     /// The metadata store failed.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
@@ -216,13 +303,18 @@ pub enum MetadataError {
         /// The bound.
         max: ByteSize,
     },
-    /// A stored command is not one that this version knows.
-    #[error("metadata command {index} does not read: {reason}")]
-    Corrupt {
-        /// Which.
-        index: u64,
-        /// Why.
+    /// What is stored is not what was stored: nothing is changed until somebody decides.
+    #[error(
+        "the metadata in {path} is damaged: {reason}; everything up to command {intact} reads. Nothing was changed. \
+         `wstream restore --data DIR` goes back to what reads and keeps the damaged files aside"
+    )]
+    Damaged {
+        /// Where.
+        path: PathBuf,
+        /// What does not fit.
         reason: String,
+        /// The last command that reads.
+        intact: u64,
     },
     /// The store failed.
     #[error("metadata: {0}")]
@@ -230,4 +322,24 @@ pub enum MetadataError {
     /// The log is closed.
     #[error("metadata: the log is closed")]
     Closed,
+}
+
+/// Why a document was not put or deleted under a condition.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DocumentError {
+    /// There is one of that name.
+    #[error("the document exists already, in version {version}")]
+    Exists {
+        /// Its version.
+        version: u64,
+    },
+    /// It was changed or deleted meanwhile.
+    #[error("the document has another version than expected: {}", found.map_or_else(|| "it is not there".to_owned(), |v| v.to_string()))]
+    Version {
+        /// What it has; `None` if there is no such document.
+        found: Option<u64>,
+    },
+    /// The metadata store failed.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
 }

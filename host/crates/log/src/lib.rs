@@ -2,37 +2,50 @@
 //! node's durability says; readers see it whole or not at all.
 //!
 //! `Log` holds topics, `Partition` appends and reads. The line where an append is acknowledged
-//! is in `partition/commit.rs`, `Core::acknowledge`; what happened before it is told there.
+//! is in `partition/group/part.rs`, `Part::answer`; what happened before it is told there.
 //! Record batches are stored as they came, with offset and leader epoch stamped in.
-//! This crate does not decompress, does not route records to partitions, and does not replicate.
+//! This crate does not decompress and does not route records to partitions.
 
 mod config;
 mod data_dir;
+mod derived;
 mod errors;
+mod health;
 mod log;
 mod metadata;
 mod partition;
+mod pool;
+mod retention;
+#[cfg(test)]
+#[path = "../../../../tests/sim/mod.rs"]
+mod sim;
+mod sled;
 mod store;
-mod summary;
+mod table;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 mod topic;
-mod writers;
 
-pub use config::{Durability, FreeSpace, LogConfig};
+pub use config::{Durability, LogConfig};
 pub use data_dir::{DataDir, DataDirError, FORMAT};
+pub use derived::{Aborted, EpochEnd, EpochStart};
 pub use errors::{
-    AppendError, DeleteError, MetadataError, OpenError, ReadError, RewriteError, StoreError,
+    AppendError, DeleteError, DocumentError, MetadataError, OpenError, ReadError, StoreError,
     TopicError,
 };
+pub use health::Problem;
 pub use log::Log;
-pub use metadata::{DOCUMENT_BYTES_MAX, Metadata};
-pub use partition::{AppendTicket, Appended, Bounds, Partition};
-pub use store::SetAside;
-pub use summary::EpochStart;
+pub use metadata::{DOCUMENT_BYTES_MAX, Entropy, Metadata, Restored};
+pub use partition::{
+    AppendTicket, Appended, Commit, Fetched, Marks, Partition, Role, Stats, Upto, Waiter,
+};
+pub use sled::FreeSpace;
+pub use store::Missing;
+pub use table::{Decoder, LastRecord, LastRecords, Table, TableBatch, TableError, TableSettings};
 pub use topic::{
-    MESSAGE_BYTES_MAX_DEFAULT, PARTITIONS_MAX, SEGMENT_AGE_DEFAULT, SEGMENT_BYTES_DEFAULT,
-    TopicConfig, TopicInfo,
+    Cleanup, MESSAGE_BYTES_MAX_DEFAULT, PARTITIONS_MAX, RetentionBy, SEGMENT_AGE_DEFAULT,
+    SEGMENT_BYTES_DEFAULT, TOMBSTONES_KEPT_DEFAULT, TOPIC_SETTINGS, TopicChange, TopicConfig,
+    TopicInfo, TopicSetting, TopicSpec,
 };

@@ -172,6 +172,16 @@ impl Sequence {
 impl Timestamp {
     /// No timestamp.
     pub const NONE: Self = Self(-1);
+    /// The earliest time that is kept: 1970-01-01T00:00:00Z.
+    pub const MIN_VALID: Self = Self(0);
+    /// The latest time that is kept: 9999-12-31T23:59:59.999Z.
+    pub const MAX_VALID: Self = Self(253_402_300_799_999);
+
+    /// Whether it is none, or a time that is kept.
+    #[must_use]
+    pub fn is_valid(self) -> bool {
+        self == Self::NONE || (Self::MIN_VALID..=Self::MAX_VALID).contains(&self)
+    }
 }
 
 impl ProducerId {
@@ -194,6 +204,73 @@ impl ByteSize {
     #[must_use]
     pub const fn gib(n: u64) -> Self {
         Self(n << 30)
+    }
+}
+
+/// Identifies a topic for good: a topic created again under the same name has another one.
+///
+/// Shown, parsed and serialized as a UUID.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TopicId(pub [u8; 16]);
+
+/// Why a text is not a topic id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a topic id: it is a UUID of 32 hexadecimal digits")]
+pub struct InvalidTopicId(pub String);
+
+impl TopicId {
+    /// An id made of random bytes, marked as a UUID of version 4.
+    #[must_use]
+    pub fn from_random(mut bytes: [u8; 16]) -> Self {
+        bytes[6] = (bytes[6] & 0x0f) | 0x40;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, byte) in self.0.iter().enumerate() {
+            if matches!(n, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for TopicId {
+    type Err = InvalidTopicId;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidTopicId(text.to_owned());
+        let digits: String = text.chars().filter(|&c| c != '-').collect();
+        if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(invalid());
+        }
+        u128::from_str_radix(&digits, 16)
+            .map(|n| Self(n.to_be_bytes()))
+            .map_err(|_| invalid())
+    }
+}
+
+impl TryFrom<String> for TopicId {
+    type Error = InvalidTopicId;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<TopicId> for String {
+    fn from(id: TopicId) -> Self {
+        id.to_string()
     }
 }
 
@@ -237,6 +314,21 @@ mod tests {
         }
         for bad in ["", ".", "..", "a b", "a/b", "\u{fc}", &"x".repeat(250)] {
             assert_eq!(TopicName::new(bad).unwrap_err().name, bad);
+        }
+    }
+
+    #[test]
+    fn topic_ids_are_uuids() {
+        let id = TopicId::from_random([0xff; 16]);
+        assert_eq!(id.to_string(), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(id.to_string().parse::<TopicId>(), Ok(id));
+        for bad in [
+            "",
+            "ff",
+            "ffffffff-ffff-4fff-bfff-fffffffffffg",
+            "+fffffffffff4fffbfffffffffffffff",
+        ] {
+            assert!(bad.parse::<TopicId>().is_err(), "{bad}");
         }
     }
 

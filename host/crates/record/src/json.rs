@@ -38,6 +38,16 @@ pub enum JsonRecordError {
     /// Two fields give the same thing.
     #[error("give only one of {0}")]
     Twice(&'static str),
+    /// The time is outside the range that is kept.
+    #[error(
+        "timestamp {found} is outside {} to {}, or -1 for none",
+        Timestamp::MIN_VALID,
+        Timestamp::MAX_VALID
+    )]
+    Timestamp {
+        /// What it says.
+        found: Timestamp,
+    },
     /// A `..._base64` field is not base64.
     #[error("{field} is not base64: {error}")]
     Base64 {
@@ -132,6 +142,9 @@ impl JsonRecord {
             })
             .collect::<Result<_, JsonRecordError>>()?;
         let timestamp = form.timestamp.unwrap_or(Timestamp::NONE);
+        if !timestamp.is_valid() {
+            return Err(JsonRecordError::Timestamp { found: timestamp });
+        }
         let record = Record {
             timestamp,
             key,
@@ -272,6 +285,11 @@ mod tests {
                 "give only one of value, value_base64, value_json",
             ),
             (r#"{"key_base64":"?"}"#, "key_base64 is not base64"),
+            (
+                r#"{"timestamp":-2}"#,
+                "timestamp -2 is outside 0 to 253402300799999",
+            ),
+            (r#"{"timestamp":253402300800000}"#, "or -1 for none"),
             (r#"{"topic":"a b"}"#, "cannot name a topic"),
             ("[", "not a record in JSON"),
             ("[]", "not a record in JSON: expected an object"),

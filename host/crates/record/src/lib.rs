@@ -11,13 +11,13 @@ mod clock;
 mod ids;
 mod json;
 mod record;
-mod varint;
+pub mod varint;
 
 pub use batch::{BatchBuilder, BatchError, BatchHeader, Compression, ProducerStamp, RecordBatch};
 pub use clock::{Clock, ManualClock};
 pub use ids::{
-    ByteSize, InvalidTopicName, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId,
-    Sequence, Timestamp, TopicName, TopicPartition,
+    ByteSize, InvalidTopicId, InvalidTopicName, LeaderEpoch, Offset, PartitionId, ProducerEpoch,
+    ProducerId, Sequence, Timestamp, TopicId, TopicName, TopicPartition,
 };
 pub use json::{JsonRecord, JsonRecordError};
 pub use record::{Header, Record, StoredRecord};

@@ -5,7 +5,7 @@ const VARINT_BYTES_MAX: usize = 10;
 
 /// Appends `value`.
 #[inline]
-pub(crate) fn put(out: &mut Vec<u8>, value: i64) {
+pub fn put(out: &mut Vec<u8>, value: i64) {
     let rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
     // Nearly all numbers of a record are one byte or two.
     match rest {
@@ -24,14 +24,15 @@ fn put_long(out: &mut Vec<u8>, mut rest: u64) {
 }
 
 /// Bytes that `put` writes for `value`.
-pub(crate) fn len(value: i64) -> usize {
+#[must_use]
+pub fn len(value: i64) -> usize {
     let zigzag = ((value << 1) ^ (value >> 63)).cast_unsigned();
     (64 - (zigzag | 1).leading_zeros() as usize).div_ceil(7)
 }
 
 /// Takes a number off the front of `input`.
 #[inline]
-pub(crate) fn take(input: &mut &[u8]) -> Option<i64> {
+pub fn take(input: &mut &[u8]) -> Option<i64> {
     let value = match **input {
         [one @ 0..0x80, ref rest @ ..] => {
             *input = rest;

@@ -99,7 +99,7 @@ impl From<SchemasError> for Refused {
             SchemasError::Referenced { .. } => 42206,
             SchemasError::Subject(_) => 42208,
             SchemasError::TooLarge { .. } => 42209,
-            SchemasError::Metadata(_) | SchemasError::Broken { .. } => 50001,
+            SchemasError::Document(_) | SchemasError::Broken { .. } => 50001,
             SchemasError::Stopping => 503,
         };
         Self::new(code, error.to_string())

@@ -43,7 +43,7 @@ fn read_in(folder: &Path, text: &str, once: bool) -> Result<Config, String> {
 const GOOD: &str = r#"
 [topics.netflix-titles]
 partitions = 3
-retention = { bytes = "10GiB", age = "30d" }
+retention = { bytes = "10GiB", age = "30d", by = "record" }
 
 [sources.titles]
 type = "csv"
@@ -72,6 +72,7 @@ fn a_good_file_is_read_and_its_paths_start_at_its_folder() {
     assert_eq!(topic.partitions, 3);
     assert_eq!(topic.retention.bytes, Some("10GiB".parse().unwrap()));
     assert_eq!(topic.retention.age, Some("30d".parse().unwrap()));
+    assert_eq!(topic.retention.by, Some(RetainBy::Record));
     let source = &config.sources["titles"];
     assert_eq!(source.path(), folder.path().join("data/titles.csv"));
     assert_eq!(source.topic().as_str(), "netflix-titles");

@@ -175,7 +175,7 @@ async fn a_failure_while_reading_dead_letters_stops() {
     let node = Node::new(1).await;
     let dlq = topic("in.dlq");
     node.log
-        .create_topic(&dlq, TopicConfig::default())
+        .create_topic(&dlq, TopicSpec::default())
         .await
         .unwrap();
     let letters = node.partition("in.dlq", 0);
@@ -287,14 +287,8 @@ async fn long_messages_are_cut_and_large_records_still_fit() {
 async fn no_position_is_ahead_of_a_dead_letter() {
     for value in ["refused", "!f"] {
         let node = Node::new(1).await;
-        let config_small = TopicConfig {
-            max_message_bytes: ByteSize(10),
-            ..TopicConfig::default()
-        };
-        node.log
-            .create_topic(&topic("small"), config_small)
-            .await
-            .unwrap();
+        let small = TopicSpec::default().max_message_bytes(ByteSize(10));
+        node.log.create_topic(&topic("small"), small).await.unwrap();
         node.append(0, &["a", value, "b"]).await;
         let target = MemoryTarget::new(true);
         target.refuse([offset_of(1)]);

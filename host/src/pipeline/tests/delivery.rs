@@ -192,12 +192,12 @@ async fn partitions_and_topics_that_come_later_are_read() {
     let plan = node.plan(&config, vec![], &memory(&target));
     let pipeline = node.start(&plan);
     node.log
-        .alter_topic(&topic("in"), TopicConfig::partitions(2))
+        .alter_topic(&topic("in"), TopicSpec::partitions(2))
         .await
         .unwrap();
     node.append(1, &["a"]).await;
     node.log
-        .create_topic(&topic("later"), TopicConfig::default())
+        .create_topic(&topic("later"), TopicSpec::default())
         .await
         .unwrap();
     let later = node.partition("later", 0);

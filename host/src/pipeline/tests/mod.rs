@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use wstream_log::{Log, Partition, TopicConfig};
+use wstream_log::{Log, Partition, TopicSpec, Upto};
 use wstream_record::{
     BatchBuilder, ByteSize, Offset, PartitionId, Record, RecordBatch, StoredRecord, Timestamp,
     TopicName, TopicPartition,
@@ -69,8 +69,8 @@ impl Node {
     async fn new(partitions: i32) -> Self {
         let world = World::new();
         let log = world.deps.log.clone();
-        let config = TopicConfig::partitions(partitions);
-        log.create_topic(&topic("in"), config).await.unwrap();
+        let spec = TopicSpec::partitions(partitions);
+        log.create_topic(&topic("in"), spec).await.unwrap();
         let offsets = Offsets::open(&log, world.deps.clock.clone()).await.unwrap();
         let deps = PipelineDeps {
             offsets,
@@ -127,16 +127,17 @@ impl Node {
     async fn read(&self, name: &str, partition: i32) -> Vec<StoredRecord> {
         let mut records = Vec::new();
         let from = self.partition(name, partition);
-        let mut at = from.bounds().log_start;
+        let mut at = from.marks().log_start;
         loop {
-            let batches = from.read(at, ByteSize::mib(1)).await.unwrap();
-            let Some(last) = batches.last() else {
-                return records;
-            };
-            at = last.header().next_offset();
-            for batch in &batches {
+            let fetch = from.fetch(at, ByteSize::mib(1), Upto::HighWatermark, None);
+            let fetched = fetch.await.unwrap();
+            for batch in &fetched.batches().unwrap() {
                 records.extend(wstream_kafka::records(batch, 64 << 20).unwrap());
             }
+            if fetched.next == at {
+                return records;
+            }
+            at = fetched.next;
         }
     }
 }

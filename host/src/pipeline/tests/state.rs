@@ -1,6 +1,8 @@
 //! Keyed state across restarts: whatever is killed when, each record sees exactly what the records
 //! before it left.
 
+use wstream_log::{Cleanup, Commit};
+
 use crate::sinks::SinkError;
 
 use super::model::Random;
@@ -17,6 +19,17 @@ async fn counter(node: &Node) -> Transform {
     let wasm = wat::parse_str(KEYED).unwrap();
     let module: Module = node.runtime.compile(wasm.into()).await.unwrap();
     Transform::new("counter", &module, None, Limits::default())
+}
+
+/// The same, but keeps 16 KiB for each record of a call.
+async fn hoarder(node: &Node) -> Transform {
+    let count = "(local.get $key) (i32.const 1) (i32.const 24) (i32.const 1) (i64.const 0)";
+    let hoard = "(i32.const 16) (i32.const 4) (i32.const 0) (i32.const 16384) (i64.const 0)";
+    assert!(KEYED.contains(&format!("$put {count}")));
+    let text = KEYED.replace(&format!("$put {count}"), &format!("$put {hoard}"));
+    let wasm = wat::parse_str(text).unwrap();
+    let module: Module = node.runtime.compile(wasm.into()).await.unwrap();
+    Transform::new("hoarder", &module, None, Limits::default())
 }
 
 /// The count as the guest writes it.
@@ -132,44 +145,80 @@ async fn nothing_is_handed_over_before_the_state_can_be_stored() {
     let node = Node::new(1).await;
     let target = MemoryTarget::new(true);
     let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
-    let mut settings = TopicConfig {
-        max_message_bytes: ByteSize(1),
-        ..TopicConfig::partitions(1)
-    };
-    let state = topic(STATE);
-    let created = node.log.create_topic(&state, settings.clone()).await;
-    created.unwrap();
+    let name = topic(STATE);
+    let created = node.log.create_topic(&name, TopicSpec::partitions(1));
+    created.await.unwrap();
+    let state = node.partition(STATE, 0);
+    state.set_offline("told to");
     node.append(0, &["a"]).await;
     let pipeline = node.start(&plan);
     eventually(|| pipeline.status().state == PipelineState::Waiting).await;
     assert_eq!((target.submitted_bytes(), stored(&target, 0)), (0, vec![]));
-    settings.max_message_bytes = ByteSize::mib(4);
-    node.log.alter_topic(&state, settings).await.unwrap();
+    state.lead(state.marks().leader_epoch, Commit::Alone);
     pipeline.drain();
     assert_eq!(pipeline.finished().await, PipelineState::Done);
     assert_eq!(stored(&target, 0), counted(&owned(&["a"])));
 }
 
+/// What can never be stored is told, and the pipeline does not go on without it.
 #[tokio::test(start_paused = true)]
-async fn what_an_interrupted_append_left_does_not_count() {
+async fn a_stretch_that_is_too_large_fails_the_pipeline_and_says_so() {
+    let node = Node::new(1).await;
+    let target = MemoryTarget::new(true);
+    let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
+    // The beginning fits, the count does not.
+    let small = TopicSpec::partitions(1).max_message_bytes(ByteSize(85));
+    node.log.create_topic(&topic(STATE), small).await.unwrap();
+    node.append(0, &["a"]).await;
+    let status = node.run_to_end(&plan).await;
+    assert_eq!(status.state, PipelineState::Failed);
+    let error = status.error.unwrap();
+    for part in ["below offset 1 ", "at most 85 ", "keyed state"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+/// A change as it is stored.
+fn change(key: &'static [u8], value: &[u8]) -> Record {
+    Record {
+        key: Some(Bytes::from_static(key)),
+        value: Some(Bytes::from([&[0xff; 8][..], value].concat())),
+        ..record("")
+    }
+}
+
+/// A part of the log was lost: nobody knows of which position the rest is.
+#[tokio::test(start_paused = true)]
+async fn state_without_a_position_does_not_count() {
+    let node = Node::new(1).await;
+    let target = MemoryTarget::new(true);
+    let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
+    let name = topic(STATE);
+    let created = node.log.create_topic(&name, TopicSpec::partitions(1));
+    created.await.unwrap();
+    let state = node.partition(STATE, 0);
+    let lost = batch(&[change(b"\x00\x07counterk", b"7")]);
+    state.append(lost).await.unwrap();
+    for value in ["a", "b", "c"] {
+        node.append(0, &[value]).await;
+        node.run_to_end(&plan).await;
+    }
+    assert_eq!(stored(&target, 0), counted(&owned(&["a", "b", "c"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_keyed_state_fails_the_pipeline_and_says_where() {
     let node = Node::new(1).await;
     let target = MemoryTarget::new(true);
     let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
     node.append(0, &["a"]).await;
     node.run_to_end(&plan).await;
-    // A change without a position behind it.
-    let change = Record {
-        key: Some(Bytes::from_static(b"\x00\x07counterk")),
-        value: Some(Bytes::from_static(b"\xff\xff\xff\xff\xff\xff\xff\xff7")),
-        ..record("")
-    };
-    let to = node.partition(STATE, 0);
-    to.append(batch(&[change])).await.unwrap();
-    for value in ["b", "c"] {
-        node.append(0, &[value]).await;
-        node.run_to_end(&plan).await;
-    }
-    assert_eq!(stored(&target, 0), counted(&owned(&["a", "b", "c"])));
+    let state = node.partition(STATE, 0);
+    state.append(batch(&[change(b"\x00", b"7")])).await.unwrap();
+    let at = state.marks().log_end.0 - 1;
+    let status = node.run_to_end(&plan).await;
+    let error = status.error.unwrap();
+    assert!(error.contains(&format!("at offset {at}")), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,30 +292,94 @@ async fn a_trial_ends_with_its_time_and_what_was_held_goes_on() {
     assert_eq!(stored(&target, 0), counted(&owned(&["a", "!f", "b"])));
 }
 
+/// Clearing that takes several batches is all or nothing, wherever it is cut off.
 #[tokio::test(start_paused = true)]
-async fn the_topic_is_compacted() {
+async fn state_that_is_cleared_in_parts_never_comes_back() {
+    for kept in 0..4 {
+        let node = Node::new(1).await;
+        let target = MemoryTarget::new(true);
+        let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
+        node.append(0, &["a", "b"]).await;
+        node.run_to_end(&plan).await;
+        // Large keys of a transform that is gone, and a bound that holds two of them.
+        let state = node.partition(STATE, 0);
+        for n in 0..6_u8 {
+            let mut junk = change(b"", b"");
+            junk.key = Some([b"\x00\x04gone", &[n; 1000][..]].concat().into());
+            state.append(batch(&[junk])).await.unwrap();
+        }
+        let small = TopicSpec::partitions(1)
+            .cleanup(Cleanup::Compact)
+            .max_message_bytes(ByteSize(2_500));
+        node.log.alter_topic(&topic(STATE), small).await.unwrap();
+        let before = state.marks().log_end;
+        let fresh = MemoryTarget::new(true);
+        let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&fresh));
+        node.append(0, &["c"]).await;
+        drop(node.run_to_end(&plan).await);
+        let written = node.read(STATE, 0).await;
+        let written = written.iter().filter(|r| r.offset >= before);
+        let positions = written.filter(|r| r.record.key.as_deref() == Some(b""));
+        let parts: Vec<_> = positions.map(|r| r.record.value.clone().unwrap()).collect();
+        assert_eq!(parts.iter().take_while(|p| p.len() == 9).count(), 2);
+        // As a kill leaves it behind one of the parts.
+        let Some(cut) = parts.get(kept).filter(|part| part.len() == 9) else {
+            assert_eq!(stored(&fresh, 0), counted(&owned(&["a", "b", "c"])));
+            continue;
+        };
+        let position = Record {
+            value: Some(cut.clone()),
+            ..change(b"", b"")
+        };
+        let stale = change(b"\x00\x07counterk", b"7");
+        state.append(batch(&[stale, position])).await.unwrap();
+        let again = MemoryTarget::new(true);
+        let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&again));
+        node.run_to_end(&plan).await;
+        assert_eq!(stored(&again, 0), counted(&owned(&["a", "b", "c"])));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_topic_keeps_the_last_of_each_key() {
     let node = Node::new(1).await;
     let target = MemoryTarget::new(true);
     let plan = node.plan(&config(1), vec![counter(&node).await], &memory(&target));
-    // A large topic of changes that do not count.
-    node.append(0, &["a"]).await;
-    node.run_to_end(&plan).await;
-    let junk = Record {
-        key: Some(Bytes::from_static(b"\x00\x04gone")),
-        value: Some(Bytes::from(vec![0; 1 << 20])),
-        ..record("")
-    };
-    let to = node.partition(STATE, 0);
-    for _ in 0..12 {
-        to.append(batch(std::slice::from_ref(&junk))).await.unwrap();
-    }
-    assert!(to.bounds().bytes > ByteSize::mib(8));
-    for value in ["b", "c"] {
+    let values = vec!["a"; 9];
+    for value in &values {
         node.append(0, &[value]).await;
         node.run_to_end(&plan).await;
+        node.log.maintain().await;
     }
-    assert!(to.bounds().bytes < ByteSize(4096), "{:?}", to.bounds());
-    assert_eq!(stored(&target, 0), counted(&owned(&["a", "b", "c"])));
+    let bytes = node.partition(STATE, 0).stats().bytes;
+    assert!(bytes < ByteSize(200), "{bytes}");
+    assert_eq!(stored(&target, 0), counted(&owned(&values)));
+}
+
+/// Writes so much for a record that a chunk has to be stored in parts.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_that_changes_much_is_stored_in_parts() {
+    let node = Node::new(1).await;
+    let target = MemoryTarget::new(true);
+    let plan = node.plan(&config(1), vec![hoarder(&node).await], &memory(&target));
+    let values = vec!["x"; 3_000];
+    node.append(0, &values).await;
+    node.run_to_end(&plan).await;
+    assert_eq!(
+        stored(&target, 0).len(),
+        3_000,
+        "{:?}",
+        node.read("in.dlq", 0).await.first()
+    );
+    let positions = node.read(STATE, 0).await;
+    let positions = positions
+        .iter()
+        .filter(|r| r.record.key.as_deref() == Some(b""));
+    let positions: Vec<_> = positions.map(|r| r.record.value.clone().unwrap()).collect();
+    assert!(positions.len() > 2, "{positions:?}");
+    assert!(positions.is_sorted());
+    let last = i64::from_be_bytes(positions.last().unwrap()[..].try_into().unwrap());
+    assert_eq!(last, 3_000);
 }
 
 /// Appends, kills, stops and failing sinks, against a count.

@@ -111,7 +111,7 @@ async fn a_topic_sink_keeps_the_partition_of_the_input_where_that_is_wanted() {
 async fn check_places(partition_by: PartitionBy, expected: &[(i32, &str)]) {
     let node = Node::new(2).await;
     node.log
-        .create_topic(&topic("out"), TopicConfig::partitions(8))
+        .create_topic(&topic("out"), TopicSpec::partitions(8))
         .await
         .unwrap();
     let sink = SinkConfig::Topic(TopicSinkConfig {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wstream_log::{AppendError, AppendTicket, MetadataError, Partition, TopicConfig, TopicError};
+use wstream_log::{AppendError, AppendTicket, MetadataError, Partition, TopicError, TopicSpec};
 use wstream_record::{ByteSize, PartitionId, Sequence, TopicName, TopicPartition};
 
 use super::{Runner, SourceState};
@@ -38,15 +38,12 @@ pub(super) enum PassError {
 
 impl From<AppendError> for PassError {
     fn from(error: AppendError) -> Self {
-        let message = error.to_string();
-        match error {
-            AppendError::OutOfOrderSequence { .. }
-            | AppendError::DiskFull { .. }
-            | AppendError::Failed(_) => Self::Retry(message),
-            AppendError::TooLarge { .. }
-            | AppendError::Malformed(_)
-            | AppendError::FencedProducer { .. }
-            | AppendError::Closed => Self::Fatal(message),
+        // A batch that an earlier pass had still queued shows as one that is out of order.
+        let queued = matches!(error, AppendError::OutOfOrderSequence { .. });
+        if error.is_retryable() || queued {
+            Self::Retry(error.to_string())
+        } else {
+            Self::Fatal(error.to_string())
         }
     }
 }
@@ -65,9 +62,9 @@ impl From<CheckpointError> for PassError {
     fn from(error: CheckpointError) -> Self {
         match error {
             CheckpointError::Append(error) => error.into(),
-            CheckpointError::Topic(_)
-            | CheckpointError::Read(_)
-            | CheckpointError::Unreadable { .. } => Self::Fatal(error.to_string()),
+            CheckpointError::Table(_) | CheckpointError::Unreadable { .. } => {
+                Self::Fatal(error.to_string())
+            }
         }
     }
 }
@@ -185,7 +182,7 @@ impl Runner {
                 let name = TopicPartition::new(plan.topic.clone(), PartitionId(p));
                 self.deps.log.partition(&name).is_none_or(|partition| {
                     let unknown = partition.next_sequence(checkpoint.producer).is_none();
-                    unknown && partition.bounds().log_end.0 < i64::from(known.0)
+                    unknown && partition.marks().log_end.0 < i64::from(known.0)
                 })
             })
     }
@@ -428,11 +425,9 @@ impl Appending<'_> {
         let log = &self.runner.deps.log;
         let name = &self.plan.dead_letter_topic;
         if log.topic(name).is_none() {
-            let config = TopicConfig {
-                max_message_bytes: self.plan.dead_letter_bytes_max,
-                ..TopicConfig::partitions(self.plan.dead_letter_partitions)
-            };
-            match log.create_topic(name, config).await {
+            let spec = TopicSpec::partitions(self.plan.dead_letter_partitions)
+                .max_message_bytes(self.plan.dead_letter_bytes_max);
+            match log.create_topic(name, spec).await {
                 Ok(_) | Err(TopicError::Exists(_)) => {}
                 Err(error) => return Err(error.into()),
             }

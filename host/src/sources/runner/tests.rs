@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tempfile::TempDir;
-use wstream_log::{FreeSpace, LogConfig, TopicConfig};
+use wstream_log::{FreeSpace, LogConfig, TopicSpec, Upto, Waiter};
 use wstream_record::{ByteSize, ManualClock, Offset, PartitionId, Timestamp, TopicPartition};
 
 use super::*;
@@ -32,7 +32,7 @@ impl Node {
 
     async fn on(log: Log, step: usize) -> Self {
         let clock = Clock::system();
-        log.create_topic(&topic("t"), TopicConfig::partitions(PARTITIONS))
+        log.create_topic(&topic("t"), TopicSpec::partitions(PARTITIONS))
             .await
             .unwrap();
         let soon = Duration::from_millis(1);
@@ -70,15 +70,27 @@ impl Node {
         self.start(config).finished().await
     }
 
+    /// Returns once a partition of `t` holds so many records.
+    async fn holds(&self, partition: usize, records: i64) {
+        let partition = self.deps.log.partitions(&topic("t")).swap_remove(partition);
+        let mut waiter = Waiter::new();
+        waiter.watch(&partition, Offset(records - 1), Upto::HighWatermark);
+        waiter.wait().await;
+    }
+
     /// (key, value) of every record, partition by partition.
     async fn records(&self, name: &str) -> Vec<Records> {
         let mut all = Vec::new();
         for partition in self.deps.log.partitions(&topic(name)) {
             let (mut at, mut records) = (Offset(0), Vec::new());
             loop {
-                let batches = partition.read(at, ByteSize::mib(1)).await.unwrap();
-                let Some(last) = batches.last() else { break };
-                let next = last.header().next_offset();
+                let fetch = partition.fetch(at, ByteSize::mib(1), Upto::HighWatermark, None);
+                let fetched = fetch.await.unwrap();
+                let next = fetched.next;
+                if next == at {
+                    break;
+                }
+                let batches = fetched.batches().unwrap();
                 for stored in batches.iter().flat_map(|b| b.records().unwrap()) {
                     if stored.offset < at {
                         continue;
@@ -280,7 +292,8 @@ async fn a_replaced_file_is_read_from_its_start_after_a_kill_as_well() {
     let mut checkpoint = node.deps.checkpoints.load("s").await.unwrap().unwrap();
     let name = TopicPartition::new(topic(super::super::checkpoint::TOPIC), PartitionId(0));
     let saved = node.deps.log.partition(&name).unwrap();
-    let earlier = saved.read(Offset(0), ByteSize::mib(1)).await.unwrap();
+    let fetch = saved.fetch(Offset(0), ByteSize::mib(1), Upto::HighWatermark, None);
+    let earlier = fetch.await.unwrap().batches().unwrap();
     let earlier = &earlier[1].records().unwrap()[0]
         .record
         .value
@@ -310,17 +323,16 @@ async fn more_partitions_and_other_settings_are_taken_over_between_rows() {
     // The log is ahead of the only checkpoint, which routes to three partitions.
     node.deps.pace.checkpoint_interval = Duration::from_secs(3600);
     node.deps.pace.batch_bytes = 100;
-    let mut watermark = node.deps.log.partitions(&topic("t"))[0].high_watermark();
     tokio::select! {
         biased;
-        end = watermark.wait_for(|end| *end > Offset(0)) => drop(end.unwrap()),
+        () = node.holds(0, 1) => {}
         () = runner(&node, Input::new(&source).unwrap()).run() => panic!("not killed"),
     }
     node.restart().await;
     node.deps.pace.checkpoint_interval = Duration::ZERO;
     node.deps
         .log
-        .alter_topic(&topic("t"), TopicConfig::partitions(5))
+        .alter_topic(&topic("t"), TopicSpec::partitions(5))
         .await
         .unwrap();
     let mut config = config;
@@ -360,7 +372,7 @@ async fn a_topic_made_anew_is_filled_anew() {
     );
     node.deps
         .log
-        .create_topic(&topic("t"), TopicConfig::partitions(1))
+        .create_topic(&topic("t"), TopicSpec::partitions(1))
         .await
         .unwrap();
     let status = node.run(&source).await;
@@ -400,16 +412,14 @@ async fn a_followed_file_is_waited_for_and_a_stop_leaves_a_checkpoint() {
     // Only a stop writes a checkpoint.
     node.deps.pace.checkpoint_interval = Duration::from_secs(3600);
     let handle = node.start(&source);
-    let mut watermark = node.deps.log.partitions(&topic("t"))[0].high_watermark();
-    watermark.wait_for(|end| *end == Offset(1)).await.unwrap();
+    node.holds(0, 1).await;
     std::fs::write(&path, "one\ntwo\nthree\nfour\nfi").unwrap();
-    watermark.wait_for(|end| *end == Offset(2)).await.unwrap();
+    node.holds(0, 2).await;
     assert_eq!(handle.stop().await.state, SourceState::Stopped);
     node.restart().await;
     let handle = node.start(&source);
     std::fs::write(&path, "one\ntwo\nthree\nfour\nfive\n").unwrap();
-    let mut watermark = node.deps.log.partitions(&topic("t"))[1].high_watermark();
-    watermark.wait_for(|end| *end == Offset(2)).await.unwrap();
+    node.holds(1, 2).await;
     handle.stop().await;
     let values = |p: &Records| p.iter().map(|r| r.1.clone()).collect::<Vec<_>>();
     let records: Vec<_> = node.records("t").await.iter().map(values).collect();
@@ -442,8 +452,7 @@ async fn a_full_disk_is_waited_for_and_costs_nothing() {
     let node = Node::on(log, 7).await;
     let rows = rows(3_000);
     let handle = start_input("s", memory(&rows), &node.deps, &node.shutdown);
-    let mut watermark = node.deps.log.partitions(&topic("t"))[0].high_watermark();
-    drop(watermark.wait_for(|end| *end > Offset(0)).await.unwrap());
+    node.holds(0, 1).await;
     full.store(true, Ordering::SeqCst);
     // The log asks for free space again after a second.
     time.advance(Duration::from_secs(2));

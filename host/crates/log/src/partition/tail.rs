@@ -3,7 +3,8 @@
 //!
 //! Each partition keeps at most its own bound, all together at most the node's. Over the node's
 //! bound the partitions give up theirs in turn, the one that has waited longest first.
-//! What is kept always reaches to the end of what was acknowledged, without a gap.
+//! What is kept always reaches to the log end, and lacks nothing in between: where offsets are
+//! missing between two batches here, the log has none.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,8 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use wstream_record::{ByteSize, Offset, RecordBatch};
+
+use crate::store::Stored;
 
 /// The node's bound, shared by all tails.
 #[derive(Debug)]
@@ -72,26 +75,28 @@ impl Tail {
         Self { batches, budget }
     }
 
-    /// Adds what was just acknowledged; it must follow what is held.
-    pub(crate) fn extend(&self, new: &[RecordBatch]) {
+    /// Adds what was just stored; it must follow what is held.
+    pub(crate) fn extend(&self, new: impl Iterator<Item = RecordBatch>) {
         let mut batches = self.batches.lock();
+        let mut added = 0;
         for batch in new {
-            let bytes = batch.bytes().len() as u64;
-            self.budget.held.fetch_add(bytes, Ordering::Relaxed);
-            batches.bytes += bytes;
-            batches.queue.push_back(batch.clone());
+            added += batch.bytes().len() as u64;
+            batches.queue.push_back(batch);
         }
-        while batches.bytes > self.budget.partition_max {
-            let Some(oldest) = batches.queue.pop_front() else {
-                break;
-            };
+        batches.bytes += added;
+        self.budget.held.fetch_add(added, Ordering::Relaxed);
+        let mut removed = 0;
+        while batches.bytes > self.budget.partition_max
+            && let Some(oldest) = batches.queue.pop_front()
+        {
             let bytes = oldest.bytes().len() as u64;
             batches.bytes -= bytes;
-            self.budget.give_back(bytes);
+            removed += bytes;
         }
         let announce = !batches.known && !batches.queue.is_empty();
         batches.known |= announce;
         drop(batches);
+        self.budget.give_back(removed);
         if announce {
             let holder = Arc::downgrade(&self.batches);
             self.budget.holders.lock().push_back(holder);
@@ -99,8 +104,8 @@ impl Tail {
         self.budget.enforce();
     }
 
-    /// Whole batches from the one that holds `from`; `None` if that is not held.
-    pub(crate) fn read(&self, from: Offset, limit: ByteSize) -> Option<Vec<RecordBatch>> {
+    /// As `LogStore::read`; `None` if the batch at or behind `from` may be one that is not held.
+    pub(crate) fn read(&self, from: Offset, end: Offset, limit: ByteSize) -> Option<Stored> {
         let batches = self.batches.lock();
         let first = batches.queue.front()?;
         if from < first.header().base_offset {
@@ -109,16 +114,42 @@ impl Tail {
         let at = batches
             .queue
             .partition_point(|b| b.header().next_offset() <= from);
-        let mut out = Vec::new();
+        let mut stored = Stored {
+            parts: Vec::new(),
+            next: end,
+        };
         let mut bytes = 0;
         for batch in batches.queue.range(at..) {
-            bytes += batch.bytes().len() as u64;
-            if bytes > limit.0 && !out.is_empty() {
-                break;
+            let header = batch.header();
+            if header.next_offset() > end {
+                // What lies before this batch is not there, now or later.
+                let gap = header.base_offset.min(end).max(from);
+                stored.next = stored.parts.last().map_or(gap, |_| stored.next.max(gap));
+                return Some(stored);
             }
-            out.push(batch.clone());
+            bytes += batch.bytes().len() as u64;
+            if bytes > limit.0 && !stored.parts.is_empty() {
+                return Some(stored);
+            }
+            stored.parts.push(batch.bytes().clone());
+            stored.next = header.next_offset();
         }
-        Some(out)
+        Some(stored)
+    }
+
+    /// Forgets what lies at or above `end`, a boundary of batches.
+    pub(crate) fn truncate(&self, end: Offset) {
+        let mut removed = 0;
+        let mut batches = self.batches.lock();
+        while let Some(newest) = batches.queue.back()
+            && newest.header().next_offset() > end
+        {
+            removed += newest.bytes().len() as u64;
+            batches.queue.pop_back();
+        }
+        batches.bytes -= removed;
+        drop(batches);
+        self.budget.give_back(removed);
     }
 
     /// Holds nothing from now on.
@@ -147,25 +178,44 @@ mod tests {
     use super::*;
     use crate::testing::batch_of;
 
+    fn batch(base: i64) -> RecordBatch {
+        batch_of(1, 1_000, None).at(Offset(base), LeaderEpoch(0))
+    }
+
     fn fill(tail: &Tail, from: i64, count: i64) {
         for n in from..from + count {
-            tail.extend(&[batch_of(1, 1_000, None).at(Offset(n), LeaderEpoch(0))]);
+            tail.extend([batch(n)].into_iter());
         }
+    }
+
+    const END: Offset = Offset(i64::MAX);
+
+    fn offsets(stored: Stored) -> Vec<i64> {
+        let base = |bytes| RecordBatch::parse(bytes).unwrap().header().base_offset.0;
+        stored.parts.into_iter().map(base).collect()
     }
 
     #[test]
     fn a_tail_reaches_to_the_end_and_stays_below_its_bound() {
         let budget = Arc::new(TailBudget::new(ByteSize::mib(1), ByteSize(10_000)));
         let tail = Tail::new(Arc::clone(&budget));
-        assert_eq!(tail.read(Offset(0), ByteSize::mib(1)), None);
+        let all = ByteSize::mib(1);
+        assert_eq!(tail.read(Offset(0), END, all), None);
         fill(&tail, 0, 100);
         assert!(budget.held.load(Ordering::Relaxed) <= 10_000);
-        assert_eq!(tail.read(Offset(0), ByteSize::mib(1)), None);
-        let read = tail.read(Offset(95), ByteSize::mib(1)).unwrap();
-        let offsets: Vec<i64> = read.iter().map(|b| b.header().base_offset.0).collect();
-        assert_eq!(offsets, [95, 96, 97, 98, 99]);
-        assert_eq!(tail.read(Offset(95), ByteSize(1)).unwrap().len(), 1);
-        assert_eq!(tail.read(Offset(100), ByteSize(1)).unwrap(), []);
+        assert_eq!(tail.read(Offset(0), END, all), None);
+        // from, end, limit, offsets, next
+        let rows = [
+            (95, 100, all, vec![95, 96, 97, 98, 99], 100),
+            (95, 97, all, vec![95, 96], 97),
+            (95, 100, ByteSize(1), vec![95], 96),
+            (100, 100, ByteSize(1), vec![], 100),
+        ];
+        for (from, end, limit, expected, next) in rows {
+            let read = tail.read(Offset(from), Offset(end), limit).unwrap();
+            assert_eq!(read.next, Offset(next));
+            assert_eq!(offsets(read), expected);
+        }
         drop(tail);
         assert_eq!(budget.held.load(Ordering::Relaxed), 0);
     }
@@ -178,9 +228,27 @@ mod tests {
         fill(&first, 0, 12);
         fill(&second, 0, 12);
         assert!(budget.held.load(Ordering::Relaxed) <= 20_000);
-        assert_eq!(first.read(Offset(11), ByteSize(1)), None);
-        assert!(second.read(Offset(11), ByteSize(1)).is_some());
+        assert_eq!(first.read(Offset(11), END, ByteSize(1)), None);
+        assert!(second.read(Offset(11), END, ByteSize(1)).is_some());
         fill(&first, 12, 2);
-        assert!(first.read(Offset(12), ByteSize(1)).is_some());
+        assert!(first.read(Offset(12), END, ByteSize(1)).is_some());
+    }
+
+    #[test]
+    fn gaps_are_passed_over_only_between_what_is_held() {
+        let budget = Arc::new(TailBudget::new(ByteSize::mib(1), ByteSize(10_000)));
+        let tail = Tail::new(budget);
+        tail.extend([batch(5), batch(9), batch(12)].into_iter());
+        let all = ByteSize::mib(1);
+        assert_eq!(tail.read(Offset(4), END, all), None);
+        let read = tail.read(Offset(7), Offset(20), all).unwrap();
+        assert_eq!(read.next, Offset(13));
+        assert_eq!(offsets(read), [9, 12]);
+        let gap = tail.read(Offset(6), Offset(9), all).unwrap();
+        assert_eq!((gap.parts.len(), gap.next), (0, Offset(9)));
+        tail.truncate(Offset(9));
+        assert_eq!(offsets(tail.read(Offset(5), END, all).unwrap()), [5]);
+        tail.truncate(Offset(0));
+        assert_eq!(tail.read(Offset(5), END, all), None);
     }
 }

@@ -1,198 +1,264 @@
-//! Where batches are kept: the seam between the partition's rules and bytes on a disk.
+//! Where the partitions' batches are kept: the seam between a partition's rules and bytes.
 //!
-//! A store is blocking and knows nothing of producers' rules, queues or tasks. The partition
-//! calls `write`, `flush`, `recover`, `maintain`, `roll`, `set_start` and `close` one at a time;
-//! `read` and `offset_for` come from any thread at any time, and only for what was acknowledged.
-//! `memory` holds everything in memory, `sled` on disk; both pass `conformance`.
+//! ```text
+//!  marks of a partition
+//!
+//!   gone            readable              not committed
+//!  ......|==============================|---------------|
+//!     log start    last stable    high watermark     log end
+//! ```
+//!
+//! A store keeps *streams*; each partition belongs to one of them. The one writer of a stream calls
+//! `write` and `flush`; nothing that was written is visible, or counts, before `flush` has returned
+//! `Ok`. After an error of either, nothing of what was written since the last `flush` is there, nor
+//! will it be found by a later start: the caller may write it again at the same offsets.
+//! `read`, `offset_for` and the like come from any thread at any time.
+//! A store knows no producers, roles, queues or tasks. `memory` holds everything in memory, `disk`
+//! in streams of sled databases; both pass `conformance`.
 
-use std::borrow::Cow;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use serde::Serialize;
-use wstream_record::{ByteSize, Offset, RecordBatch, Timestamp, TopicPartition};
+use wstream_record::{
+    BatchHeader, ByteSize, Offset, PartitionId, RecordBatch, Timestamp, TopicId, TopicPartition,
+};
 
 use crate::errors::StoreError;
-use crate::summary::{Found, Summary};
-use crate::topic::TopicConfig;
 
+pub(crate) mod compact;
 #[cfg(test)]
 pub(crate) mod conformance;
 pub(crate) mod disk;
+pub(crate) mod find;
 pub(crate) mod memory;
 
-/// All partitions of a node.
-pub(crate) trait LogStore: fmt::Debug + Send + Sync {
-    /// Opens a partition's log, which may be empty. `recover` is called next.
-    fn open(
-        &self,
-        name: &TopicPartition,
-        config: &TopicConfig,
-    ) -> Result<Box<dyn PartitionStore>, StoreError>;
-
-    /// Removes a closed partition's log and all its records; none there is fine.
-    fn remove(&self, name: &TopicPartition) -> Result<(), StoreError>;
-
-    /// What did not open and was kept aside since the node started.
-    fn set_aside(&self) -> Vec<SetAside>;
+/// Whose data it is. Names are the metadata's; data belongs to ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct PartitionKey {
+    pub(crate) topic: TopicId,
+    pub(crate) partition: PartitionId,
 }
 
-/// One partition's log.
-pub(crate) trait PartitionStore: fmt::Debug + Send + Sync {
-    /// Finds out what the log holds: at open, and after a `write`, `flush` or `roll` that
-    /// failed. An incomplete last batch is removed.
-    fn recover(&self) -> Result<Recovered, StoreError>;
+/// Something that happens to a partition, in the order of its stream.
+#[derive(Debug, Clone)]
+pub(crate) enum Entry {
+    /// A batch with its offset and epoch, at or above the partition's end (gaps are legal).
+    Batch(RecordBatch),
+    /// The log start was raised: nothing below is readable any more.
+    Start(Offset),
+    /// Truncated: the batches from this boundary of batches on are gone, the log ends here.
+    End(Offset),
+    /// Emptied: the log begins and ends here.
+    Reset(Offset),
+    /// Everything below was committed.
+    HighWatermark(Offset),
+    /// The partition was deleted with all it holds.
+    Gone,
+}
 
-    /// Begins to append batches, which carry their offsets and follow the last one written, and
-    /// answers how many it took: all, unless `more` are coming, with which the rest goes better.
-    /// `before` tells of all earlier ones.
-    fn write(
-        &self,
-        batches: &[RecordBatch],
-        before: Before<'_>,
-        more: bool,
-    ) -> Result<usize, StoreError>;
+/// What is derived from a partition's batches, as bytes that only the partition reads.
+pub(crate) type Derived = Vec<(PartitionKey, Vec<u8>)>;
 
-    /// Once it returns `Ok` all that was written survives what the node's durability says.
-    fn flush(&self) -> Result<(), StoreError>;
+/// Takes up what a store holds when it opens.
+pub(crate) trait Replay {
+    /// What was derived as of some point; `false` if it does not read, and an older one is wanted.
+    fn derived(&mut self, derived: Derived) -> bool;
+    /// What came behind that point (or from the beginning), in each partition's order. For a batch,
+    /// its header and, of a control batch, the whole batch.
+    fn entry(&mut self, key: PartitionKey, entry: ReplayEntry<'_>);
+}
 
-    /// Writes and flushes batches.
-    #[cfg(test)]
-    fn append(&self, batches: &[RecordBatch], before: &Summary) -> Result<(), StoreError> {
-        let taken = self.write(batches, Before::new(before, &[]), false)?;
-        assert_eq!(taken, batches.len());
-        self.flush()
+/// Something that happened to a partition, without what nothing is derived from.
+#[derive(Debug)]
+pub(crate) enum ReplayEntry<'a> {
+    /// A batch. `control` is given for control batches.
+    Batch {
+        header: &'a BatchHeader,
+        control: Option<&'a RecordBatch>,
+    },
+    /// As in `Entry`.
+    Start(Offset),
+    /// As in `Entry`.
+    End(Offset),
+    /// It begins anew, or was deleted.
+    Reset,
+}
+
+/// Where a partition's log begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Recovered {
+    pub(crate) key: PartitionKey,
+    pub(crate) start: Offset,
+    pub(crate) end: Offset,
+    /// As last noted, never above `end`.
+    pub(crate) high_watermark: Offset,
+}
+
+/// What a read answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Whole batches, one or several to a part, in order; the first may begin below what was asked.
+    pub(crate) parts: Vec<Bytes>,
+    /// Where to go on: behind the last batch, and behind what is missing.
+    pub(crate) next: Offset,
+}
+
+/// A record found by its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) offset: Offset,
+    pub(crate) timestamp: Timestamp,
+}
+
+/// A stretch of a partition's log that can be removed by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) first: Offset,
+    pub(crate) next: Offset,
+    /// Of batches.
+    pub(crate) bytes: u64,
+    /// When the newest batch was appended here.
+    pub(crate) appended: Timestamp,
+    /// The largest timestamp of a record.
+    pub(crate) largest: Timestamp,
+}
+
+/// Offsets of a partition that were stored and cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// Whose; `None` if the topic is not known (any more).
+    pub partition: Option<TopicPartition>,
+    /// The first offset.
+    pub first: Offset,
+    /// The offset after the last one.
+    pub next: Offset,
+    /// The damaged segment, if there is one; a hole between segments has none.
+    pub segment: Option<String>,
+    /// Where a copy of the damaged files was put.
+    pub kept_at: Option<PathBuf>,
+    /// What was found.
+    pub reason: String,
+}
+
+/// A store's word on offsets that are missing.
+#[derive(Debug, Clone)]
+pub(crate) struct Hole {
+    /// `None` if it is not known whose records are missing.
+    pub(crate) key: Option<PartitionKey>,
+    pub(crate) first: Offset,
+    pub(crate) next: Offset,
+    pub(crate) segment: Option<String>,
+    pub(crate) kept_at: Option<PathBuf>,
+    pub(crate) reason: String,
+}
+
+/// How a topic's old records are cleaned up in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Cleanup {
+    /// Only the last record of each key counts below the high watermark given.
+    pub(crate) compact_below: Option<Offset>,
+    /// How long a tombstone stays readable, in milliseconds.
+    pub(crate) tombstones_kept: i64,
+}
+
+/// The streams of a node.
+pub(crate) trait LogStore: fmt::Debug + Send + Sync {
+    /// Finds out what the streams hold and shows it. Called once, before anything else. What was
+    /// found is made durable before this returns.
+    fn recover(&self, replay: &mut dyn Replay) -> Result<Vec<Recovered>, StoreError>;
+
+    /// Where partitions begin of which `recover` found nothing, if not at offset 0: what they held
+    /// may be lost with the tail of their stream, and no offset is to be given out twice. Asked for
+    /// once, after `recover`.
+    fn begin_behind(&self, _keys: &[PartitionKey]) -> Result<Vec<Recovered>, StoreError> {
+        Ok(Vec::new())
     }
 
-    /// Whole batches, from the one that holds `from` or the first after it, below `end`: at
-    /// least one if there is any, further ones while all fit in `limit`.
+    /// How many streams there are; they are numbered from 0.
+    fn streams(&self) -> usize;
+
+    /// The stream that a partition is written to.
+    fn stream_of(&self, key: PartitionKey) -> usize;
+
+    /// Begins to write entries at the end of a stream. `derived` is asked for what is derived from
+    /// all that was flushed, when the stream rolls.
+    fn write(
+        &self,
+        stream: usize,
+        entries: &[(PartitionKey, Entry)],
+        derived: &dyn Fn() -> Derived,
+    ) -> Result<(), StoreError>;
+
+    /// Once it returns `Ok` all that was written to the stream survives what the node's durability
+    /// says, and is what readers see.
+    fn flush(&self, stream: usize) -> Result<(), StoreError>;
+
+    /// Gives up what was written to the stream since the last `flush`, as after a `write` that failed.
+    /// For one who does not know how far a `write` or `flush` came: one that panicked. An error if
+    /// part of it may count already: then nobody knows what is there before the next start.
+    fn abandon(&self, stream: usize) -> Result<(), StoreError>;
+
+    /// Whole batches below `end`, from the one that holds `from` or the first after it: at least
+    /// one if there is any, further ones while all fit in `limit`.
     fn read(
         &self,
+        key: PartitionKey,
         from: Offset,
         end: Offset,
         limit: ByteSize,
-    ) -> Result<Vec<RecordBatch>, StoreError>;
+    ) -> Result<Stored, StoreError>;
 
-    /// The first record in [from, end) whose time is `at` or later. Within a compressed batch
-    /// the batch's first offset is answered.
+    /// The first record in [from, end) whose time is `at` or later. Within a compressed batch the
+    /// batch's first offset is answered.
     fn offset_for(
         &self,
+        key: PartitionKey,
         from: Offset,
         end: Offset,
         at: Timestamp,
     ) -> Result<Option<Found>, StoreError>;
 
-    /// Raises the log start. Whole segments below it go; `start` may be the log's end.
-    fn set_start(&self, start: Offset) -> Result<(), StoreError>;
+    /// Shows the batches in [from, end) until `look` breaks.
+    fn look(
+        &self,
+        key: PartitionKey,
+        from: Offset,
+        end: Offset,
+        look: &mut dyn FnMut(&RecordBatch) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
 
-    /// Closes the newest segment, if it holds anything; the next append begins another.
-    fn roll(&self, summary: &Summary) -> Result<(), StoreError>;
+    /// The boundary of batches at or below `at`: the first offset of the batch that holds it, or
+    /// `at` itself if none does.
+    fn boundary(&self, key: PartitionKey, at: Offset) -> Result<Offset, StoreError>;
 
-    /// Rolls and removes segments as the topic's settings say. Answers the new log start if
-    /// anything was removed.
-    fn maintain(&self, now: Timestamp, summary: &Summary) -> Result<Option<Offset>, StoreError>;
+    /// What the partition holds, oldest first.
+    fn extents(&self, key: PartitionKey) -> Vec<Extent>;
 
-    /// Takes new settings of the topic.
-    fn configure(&self, config: &TopicConfig);
+    /// Bytes of batches that the partition holds.
+    fn bytes(&self, key: PartitionKey) -> ByteSize;
 
-    /// Bytes of batches held.
-    fn bytes(&self) -> ByteSize;
+    /// Does some of what need not be done at once: closes segments, settles and compacts them,
+    /// removes those of which nothing is alive, looks after damage. Answers whether there is more
+    /// to do now. `cleanup` says what a partition's topic wants.
+    fn tidy(&self, cleanup: &dyn Fn(PartitionKey) -> Cleanup) -> Result<bool, StoreError>;
 
-    /// Lets go of all files. Nothing else is called afterwards, except reads, which may fail.
-    fn close(&self, summary: &Summary) -> Result<(), StoreError>;
-}
+    /// Rolls the stream at its next write if its newest segment is older than `age_ms`.
+    fn roll_if_older(&self, stream: usize, age_ms: i64);
 
-/// All that comes before some batch: what is derived from most of it, and the rest itself, so
-/// that the sum is made only when somebody needs it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Before<'a> {
-    summary: &'a Summary,
-    since: [&'a [RecordBatch]; 2],
-}
+    /// Offsets that are missing, as far as was noticed.
+    fn holes(&self) -> Vec<Hole>;
 
-impl<'a> Before<'a> {
-    /// All that `summary` tells of, and then `since`.
-    pub(crate) fn new(summary: &'a Summary, since: &'a [RecordBatch]) -> Self {
-        let since = [since, &[]];
-        Self { summary, since }
+    /// Why nothing should be written now, if so: the directory has gone, a disk fails.
+    fn trouble(&self) -> Option<String>;
+
+    /// Why batches are refused for want of room, if so. Other entries are taken all the same.
+    fn full(&self) -> Option<String> {
+        None
     }
 
-    /// The same, and then `next`.
-    pub(crate) fn and(self, next: &'a [RecordBatch]) -> Self {
-        let since = [self.since[0], next];
-        Self { since, ..self }
-    }
-
-    /// What is derived from all of it.
-    pub(crate) fn summary(&self) -> Cow<'a, Summary> {
-        let mut summary = Cow::Borrowed(self.summary);
-        for batch in self.since.iter().copied().flatten() {
-            summary.to_mut().note(batch.header());
-        }
-        summary
-    }
-}
-
-/// What a partition's log holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Recovered {
-    /// The first offset that may be read.
-    pub(crate) start: Offset,
-    /// The offset of the next record.
-    pub(crate) end: Offset,
-    /// Derived from all batches.
-    pub(crate) summary: Summary,
-}
-
-/// A segment that did not open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SetAside {
-    /// Whose.
-    pub partition: TopicPartition,
-    /// Its first offset.
-    pub first: Offset,
-    /// The offset after its last one, as far as could be told.
-    pub next: Offset,
-    /// Where its files are kept.
-    pub kept_at: PathBuf,
-    /// Why it did not open.
-    pub reason: String,
-}
-
-/// The first record of `batch` in [from, ..) at or after `at`.
-///
-/// # Errors
-/// The batch does not read.
-pub(crate) fn find_in_batch(
-    batch: &RecordBatch,
-    from: Offset,
-    at: Timestamp,
-) -> Result<Option<Found>, StoreError> {
-    let header = batch.header();
-    if header.max_timestamp < at {
-        return Ok(None);
-    }
-    match batch.records() {
-        Ok(records) => Ok(records
-            .iter()
-            .find(|r| r.offset >= from && r.record.timestamp >= at)
-            .map(|r| Found {
-                offset: r.offset,
-                timestamp: r.record.timestamp,
-            })),
-        Err(wstream_record::BatchError::Compressed(_)) => Ok(Some(Found {
-            offset: header.base_offset.max(from),
-            timestamp: header.max_timestamp,
-        })),
-        Err(source) => Err(StoreError::Corrupt {
-            at: header.base_offset,
-            source,
-        }),
-    }
-}
-
-/// Whether the newest record of a segment is older than `keep`.
-pub(crate) fn is_expired(newest: Timestamp, now: Timestamp, keep: std::time::Duration) -> bool {
-    let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-    newest.0 < now.0.saturating_sub(keep)
+    /// Lets go of all files, so that the next start finds all closed. Reads fail afterwards.
+    fn close(&self, derived: &dyn Fn() -> Derived) -> Result<(), StoreError>;
 }

@@ -6,13 +6,16 @@
 //! `wstream-kafka` decompresses. Nothing in this file trusts a length.
 //! Format: Kafka's `DefaultRecordBatch` and `DefaultRecord`.
 
+mod records;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::varint;
 use crate::{
-    Header, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Record, Sequence, StoredRecord,
-    Timestamp,
+    LeaderEpoch, Offset, ProducerEpoch, ProducerId, Record, Sequence, StoredRecord, Timestamp,
 };
+
+pub use records::decode_records;
 
 /// Bytes from the base offset to the record count.
 pub const BATCH_HEADER_BYTES: usize = 61;
@@ -22,8 +25,6 @@ const LENGTH_PREFIX_BYTES: usize = 12;
 const CRC_START: usize = 21;
 /// Most headers of one record.
 pub const HEADERS_MAX: usize = 10_000;
-/// The shortest record: length, attributes, two deltas, null key, null value, no headers.
-const RECORD_BYTES_MIN: usize = 7;
 
 /// Why bytes are not a batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -184,6 +185,18 @@ impl RecordBatch {
         Self::parse(bytes.split_to(need)).map(Some)
     }
 
+    /// As `take_first`, without the checksum: for bytes that were checked when they were stored.
+    ///
+    /// # Errors
+    /// As `parse_trusted`.
+    pub fn take_first_trusted(bytes: &mut Bytes) -> Result<Option<Self>, BatchError> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let need = batch_bytes(bytes)?;
+        Self::parse_trusted(bytes.split_to(need)).map(Some)
+    }
+
     /// Compares the stated checksum with that of the bytes.
     ///
     /// # Errors
@@ -236,6 +249,30 @@ impl RecordBatch {
             leader_epoch,
             ..self.header
         };
+        Self {
+            bytes: bytes.freeze(),
+            header,
+        }
+    }
+
+    /// Gives all records the time at which they were appended, as Kafka's `LogAppendTime` does.
+    #[must_use]
+    pub fn with_append_time(self, now: Timestamp) -> Self {
+        let mut bytes = self
+            .bytes
+            .try_into_mut()
+            .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        let header = BatchHeader {
+            attributes: self.header.attributes | (1 << 3),
+            base_timestamp: now,
+            max_timestamp: now,
+            ..self.header
+        };
+        bytes[21..23].copy_from_slice(&header.attributes.to_be_bytes());
+        bytes[27..35].copy_from_slice(&now.0.to_be_bytes());
+        bytes[35..43].copy_from_slice(&now.0.to_be_bytes());
+        let crc = crc32c::crc32c(&bytes[CRC_START..]);
+        bytes[17..CRC_START].copy_from_slice(&crc.to_be_bytes());
         Self {
             bytes: bytes.freeze(),
             header,
@@ -321,96 +358,6 @@ fn read_header(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
         records,
         compression,
     })
-}
-
-/// Reads the records of a batch from their uncompressed bytes.
-///
-/// # Errors
-/// The bytes are not exactly the records that the header counts.
-pub fn decode_records(
-    header: &BatchHeader,
-    records: &Bytes,
-) -> Result<Vec<StoredRecord>, BatchError> {
-    let count = usize::try_from(header.records).unwrap_or(0);
-    if count > records.len() / RECORD_BYTES_MIN {
-        return Err(BatchError::Malformed(
-            "record count is above what the bytes can hold",
-        ));
-    }
-    let mut out = Vec::with_capacity(count);
-    let mut rest: &[u8] = records;
-    for _ in 0..count {
-        let cut = BatchError::Malformed("a record is cut");
-        let length = varint::take(&mut rest).and_then(|n| usize::try_from(n).ok());
-        let length = length.filter(|&n| n <= rest.len()).ok_or(cut)?;
-        let (mut body, after) = rest.split_at(length);
-        let record = decode_record(header, records, &mut body).ok_or(BatchError::Malformed(
-            "a record's fields do not fit its length",
-        ))?;
-        if !body.is_empty() {
-            return Err(BatchError::Malformed("bytes after a record's headers"));
-        }
-        out.push(record);
-        rest = after;
-    }
-    if rest.is_empty() {
-        Ok(out)
-    } else {
-        Err(BatchError::Malformed("bytes after the last record"))
-    }
-}
-
-fn decode_record(header: &BatchHeader, all: &Bytes, body: &mut &[u8]) -> Option<StoredRecord> {
-    let (_attributes, rest) = body.split_first()?;
-    *body = rest;
-    let timestamp_delta = varint::take(body)?;
-    let offset_delta = varint::take(body)?;
-    if !(0..=i64::from(header.last_offset_delta)).contains(&offset_delta) {
-        return None;
-    }
-    let key = take_nullable(all, body)?;
-    let value = take_nullable(all, body)?;
-    let count = usize::try_from(varint::take(body)?).ok()?;
-    if count > HEADERS_MAX || count > body.len() / 2 {
-        return None;
-    }
-    let mut headers = Vec::with_capacity(count);
-    for _ in 0..count {
-        let name = take_nullable(all, body)??;
-        headers.push(Header {
-            name,
-            value: take_nullable(all, body)?,
-        });
-    }
-    let log_append_time = header.attributes & (1 << 3) != 0;
-    let timestamp = if log_append_time {
-        header.max_timestamp
-    } else {
-        Timestamp(header.base_timestamp.0.checked_add(timestamp_delta)?)
-    };
-    let record = Record {
-        timestamp,
-        key,
-        value,
-        headers,
-    };
-    Some(StoredRecord {
-        offset: header.base_offset.plus(offset_delta),
-        record,
-    })
-}
-
-/// A length, -1 for null, then the bytes. The outer `None` is an error.
-#[expect(clippy::option_option, reason = "absent and malformed are two things")]
-fn take_nullable(all: &Bytes, body: &mut &[u8]) -> Option<Option<Bytes>> {
-    let length = varint::take(body)?;
-    if length == -1 {
-        return Some(None);
-    }
-    let length = usize::try_from(length).ok().filter(|&n| n <= body.len())?;
-    let (bytes, rest) = body.split_at(length);
-    *body = rest;
-    Some(Some(all.slice_ref(bytes)))
 }
 
 /// Builds an uncompressed batch record by record. Reusable: `finish` empties it.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Header;
 
 fn record(timestamp: i64, key: Option<&str>, value: Option<&str>) -> Record {
     let bytes = |s: &str| Bytes::copy_from_slice(s.as_bytes());

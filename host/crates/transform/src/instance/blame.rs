@@ -23,6 +23,8 @@ use crate::stats::add;
 
 /// Bytes of output frames that are held before the caller gets what there is.
 const OUTPUT_BYTES_HELD_MAX: usize = 64 << 20;
+/// Bytes of keyed state that change before the caller gets what there is.
+const STATE_BYTES_CHANGED_MAX: u64 = 8 << 20;
 
 /// Does the work of an `Instance` on the guest threads.
 pub(super) struct Worker {
@@ -119,6 +121,7 @@ impl Worker {
             batch,
         };
         work.push(work.batch.from, work.batch.records.len(), How::Sized);
+        let changed = self.keyed.changed_bytes();
         while let Some(left) = work.left.pop() {
             let span = match left {
                 Left::Try(span) => span,
@@ -132,7 +135,9 @@ impl Worker {
             let nanos = self.stopwatch.worked().saturating_sub(from).as_nanos();
             let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
             add(&self.shared.counters.nanos, nanos);
-            if !done || work.bytes_held >= OUTPUT_BYTES_HELD_MAX {
+            let changed = self.keyed.changed_bytes().saturating_sub(changed);
+            let held = work.bytes_held >= OUTPUT_BYTES_HELD_MAX;
+            if !done || held || changed >= STATE_BYTES_CHANGED_MAX {
                 break;
             }
         }

@@ -101,7 +101,7 @@ const ROWS: [(&str, &str, &str); 8] = [
     (
         "!l",
         "timeout",
-        "a record took longer than the limit of 50 ms",
+        "a record took longer than the limit of 400 ms",
     ),
     ("!t", "trap", UNREACHABLE),
     ("!r", "trap", "call stack exhausted"),
@@ -135,7 +135,7 @@ const FRAME_ROWS: [(&str, &str, &str); 10] = [
     (
         "!l",
         "timeout",
-        "a record took longer than the limit of 50 ms",
+        "a record took longer than the limit of 400 ms",
     ),
     ("!t", "trap", UNREACHABLE),
     ("!r", "trap", "call stack exhausted"),

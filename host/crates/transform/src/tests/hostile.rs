@@ -4,7 +4,7 @@ use wstream_record::ByteSize;
 
 use super::*;
 
-const STOPPED: &str = "a record took longer than the limit of 50 ms";
+const STOPPED: &str = "a record took longer than the limit of 400 ms";
 const MEMORY: &str = "memory is limited to 16777216 bytes, and that of all instances to 1073741824";
 const MEMORY_ZERO: &str = "wstream_alloc returned 0 for 41 bytes";
 const UNREACHABLE: &str = "wasm `unreachable` instruction executed";

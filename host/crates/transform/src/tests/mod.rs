@@ -40,7 +40,8 @@ fn runtime() -> Arc<Runtime> {
 /// Limits that end a hostile call soon.
 fn tight() -> Limits {
     Limits {
-        record_time: Duration::from_millis(50),
+        // What a healthy record takes on a machine where others are at work too is far below.
+        record_time: Duration::from_millis(400),
         memory: ByteSize::mib(16),
         ..Limits::default()
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{Cause, InitError, Service};
 
-const STOPPED: &str = "a record took longer than the limit of 50 ms";
+const STOPPED: &str = "a record took longer than the limit of 400 ms";
 const UNREACHABLE: &str = "wasm `unreachable` instruction executed";
 const MEMORY: &str = "memory is limited to 16777216 bytes, and that of all instances to 1073741824";
 
@@ -39,11 +39,11 @@ async fn a_hostile_record_costs_itself_and_nothing_more() {
     let transform = tight_transform(&runtime, wasm(PULL)).await;
     for row in ROWS {
         for at in [0, 2, 4] {
-            // One call ends, one does the rest; memory that ran out is tried again alone.
-            assert!(
-                costs_itself(&transform, row, at).await <= 3,
-                "{row:?} at {at}"
-            );
+            // One call ends, one does the rest; memory that ran out is tried again alone. After a
+            // call that took long, the next ones get as few records as one each.
+            let most = if row.1 == "timeout" { 6 } else { 3 };
+            let calls = costs_itself(&transform, row, at).await;
+            assert!(calls <= most, "{row:?} at {at}: {calls} calls");
         }
     }
     assert_eq!(transform.stats().instances, 0);

@@ -1,145 +1,144 @@
-//! Bounds the databases that are open at one time, and the memory they hold: the one that was idle
-//! longest makes room.
+//! Opens segments to read them, and bounds how many closed ones are open, and what they hold in
+//! memory.
 //!
-//! sled has a bound for its pages, but looks at it only when 64 accesses have met in the same of
-//! 256 parts; the pages of a log are written once and never come to that. So an open database holds
-//! all values that went through it, and closing it is the only way to free them.
-//! A database in use is never closed. If all are in use, one more is opened; the threads that
-//! use them are bounded. Closing waits for the device, so it is done in the background.
+//! An open database keeps every page that was read, and its tables besides: so few are open, and
+//! the one that was used longest ago makes room.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
-use wstream_record::ByteSize;
 
-use super::background::Background;
-use super::partition::REOPEN_BYTES_MAX;
-use super::segment::Segment;
+use super::index::Place;
+use super::segment::{Segment, Trouble, open, read_place};
+use crate::sled::{Database, Disk, Value};
 
-#[derive(Debug)]
-pub(super) struct OpenSlots {
-    max: usize,
-    bytes_max: u64,
-    uses: AtomicU64,
-    /// Bytes that went through all open databases.
-    held: Arc<AtomicU64>,
+/// Closed segments open at one time.
+const OPEN_MAX: usize = 8;
+/// Bytes of values that they hold together.
+const HELD_BYTES_MAX: u64 = 48 << 20;
+
+/// The open ones.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
     open: Mutex<Vec<Weak<Segment>>>,
-    background: Background,
+    ticks: AtomicU64,
 }
 
-/// Bytes that went through one open database.
-#[derive(Debug)]
-pub(super) struct Held {
-    bytes: AtomicU64,
-    all: Arc<AtomicU64>,
-}
-
-impl Held {
-    /// Accounts for bytes that were read, of a database that has `bytes_max` in all.
-    pub(super) fn add_read(&self, bytes: u64, bytes_max: u64) {
-        let known = self.bytes.load(Ordering::Relaxed);
-        let new = bytes.min(bytes_max.saturating_sub(known));
-        self.bytes.fetch_add(new, Ordering::Relaxed);
-        self.all.fetch_add(new, Ordering::Relaxed);
-    }
-
-    /// Accounts for bytes that were written.
-    pub(super) fn add(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.all.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// Closes the account: the database is about to go.
-    pub(super) fn release(&self) {
-        let bytes = self.bytes.swap(0, Ordering::Relaxed);
-        self.all.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
-impl OpenSlots {
-    pub(super) fn new(max: usize, bytes_max: ByteSize) -> Self {
-        Self {
-            max: max.max(1),
-            bytes_max: bytes_max.0,
-            uses: AtomicU64::new(0),
-            held: Arc::default(),
-            open: Mutex::default(),
-            background: Background::default(),
-        }
-    }
-
-    /// Where databases are closed.
-    pub(super) fn background(&self) -> &Background {
-        &self.background
-    }
-
-    /// The account of a database that is about to open.
-    pub(super) fn account(&self) -> Held {
-        Held {
-            bytes: AtomicU64::new(0),
-            all: Arc::clone(&self.held),
-        }
-    }
-
-    /// A number above all earlier ones: when something was used.
+impl Slots {
+    /// A moment later than all before.
     pub(super) fn tick(&self) -> u64 {
-        self.uses.fetch_add(1, Ordering::Relaxed)
+        self.ticks.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Makes room for `segment`, which is about to open.
+    /// Makes room for a segment that is about to be opened.
     pub(super) fn admit(&self, segment: &Arc<Segment>) {
-        let mut open = self.open.lock();
-        let this = Arc::downgrade(segment);
-        open.retain(|other| other.strong_count() > 0 && !other.ptr_eq(&this));
-        if open.len() >= self.max {
-            self.close_idlest(&mut open);
+        let close = {
+            let mut open = self.open.lock();
+            let mut others: Vec<Arc<Segment>> = open
+                .iter()
+                .filter_map(Weak::upgrade)
+                .filter(|other| other.id != segment.id && other.is_open() && !other.is_live())
+                .collect();
+            others.sort_by_key(|other| other.used.load(Ordering::Relaxed));
+            let mut held: u64 = others.iter().map(|s| s.held.load(Ordering::Relaxed)).sum();
+            let mut surplus = Vec::new();
+            while others.len() + 1 > OPEN_MAX || held > HELD_BYTES_MAX {
+                if others.is_empty() {
+                    break;
+                }
+                let oldest = others.remove(0);
+                held -= oldest.held.load(Ordering::Relaxed).min(held);
+                surplus.push(oldest);
+            }
+            *open = others.iter().map(Arc::downgrade).collect();
+            open.push(Arc::downgrade(segment));
+            surplus
+        };
+        for segment in close {
+            segment.close_database();
+            segment.unload();
         }
-        open.push(this);
     }
 
-    /// Closes databases until the bound on their memory holds. Called by who uses none.
-    pub(super) fn shed(&self) {
-        if self.held.load(Ordering::Relaxed) <= self.bytes_max {
-            return;
-        }
-        let mut open = self.open.lock();
-        // Many active partitions get what makes a segment that rolls rather than opens again.
-        while self.held.load(Ordering::Relaxed)
-            > self.bytes_max.max(open.len() as u64 * REOPEN_BYTES_MAX)
-        {
-            if !self.close_idlest(&mut open) {
-                return;
+    /// Closes what nobody has used since the tick `before`; answers now's.
+    pub(super) fn close_idle(&self, before: u64) -> u64 {
+        let open: Vec<Arc<Segment>> = self.open.lock().iter().filter_map(Weak::upgrade).collect();
+        for segment in open {
+            if segment.used.load(Ordering::Relaxed) < before && !segment.is_live() {
+                segment.close_database();
+                segment.unload();
             }
         }
+        self.tick()
+    }
+}
+
+impl Segment {
+    /// The batches of a place.
+    pub(super) fn batches(
+        self: &Arc<Self>,
+        disk: &dyn Disk,
+        slots: &Slots,
+        place: &Place,
+    ) -> Result<Bytes, Trouble> {
+        self.with_database(disk, slots, |database| {
+            let bytes = read_place(database, place)?;
+            self.held.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            Ok(bytes)
+        })
     }
 
-    fn close_idlest(&self, open: &mut Vec<Weak<Segment>>) -> bool {
-        open.sort_by_cached_key(|other| other.upgrade().map_or(0, |s| s.last_used()));
-        let idle = open
-            .iter()
-            .position(|other| other.upgrade().is_none_or(|s| s.close_if_idle(self)));
-        if let Some(idle) = idle {
-            open.remove(idle);
+    /// Whether anything of it can be read; else why not.
+    pub(super) fn opens(self: &Arc<Self>, disk: &dyn Disk, slots: &Slots) -> Result<(), String> {
+        match self.with_database(disk, slots, |_| Ok(())) {
+            Err(Trouble::Damaged(reason)) => Err(reason),
+            Ok(()) | Err(Trouble::Removed | Trouble::Failed(_)) => Ok(()),
         }
-        idle.is_some()
     }
 
-    #[cfg(test)]
-    pub(super) fn held(&self) -> ByteSize {
-        ByteSize(self.held.load(Ordering::Relaxed))
+    /// Shows all values in order.
+    pub(super) fn scan(
+        self: &Arc<Self>,
+        disk: &dyn Disk,
+        slots: &Slots,
+        look: &mut dyn FnMut(Result<Value, u32>) -> ControlFlow<()>,
+    ) -> Result<(), Trouble> {
+        let scanned = self.with_database(disk, slots, |database| Ok(database.each(0, look)?));
+        // It holds all it read: nobody needs that.
+        if !self.is_live() {
+            self.close_database();
+        }
+        scanned
     }
 
-    #[cfg(test)]
-    pub(super) fn open_count(&self) -> usize {
-        let open = self.open.lock();
-        let upgraded = open.iter().filter_map(Weak::upgrade);
-        upgraded.filter(|segment| segment.is_open()).count()
+    fn with_database<T>(
+        self: &Arc<Self>,
+        disk: &dyn Disk,
+        slots: &Slots,
+        run: impl FnOnce(&dyn Database) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        if let Some(reason) = self.damaged() {
+            return Err(Trouble::Damaged(reason));
+        }
+        loop {
+            if self.is_removed() {
+                return Err(Trouble::Removed);
+            }
+            let database = self.database.read().clone();
+            if let Some(database) = database {
+                self.used.store(slots.tick(), Ordering::Relaxed);
+                return run(&*database);
+            }
+            slots.admit(self);
+            let mut database = self.database.write();
+            if database.is_none() && !self.is_removed() {
+                self.used.store(slots.tick(), Ordering::Relaxed);
+                let sealed = self.sealed.load(Ordering::Acquire);
+                *database = Some(open(disk, &self.name, sealed)?.into());
+            }
+        }
     }
 }

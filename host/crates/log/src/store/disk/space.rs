@@ -3,14 +3,14 @@
 //! Free space is asked for before the first write, then again after some bytes or a second,
 //! and on each append while it is short: so work goes on as soon as there is room.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use wstream_record::{ByteSize, Clock};
 
-use crate::config::FreeSpace;
 use crate::errors::StoreError;
+use crate::sled::Disk;
 
 /// Bytes written between two questions.
 const BYTES_BETWEEN: u64 = 4 << 20;
@@ -19,8 +19,7 @@ const TIME_BETWEEN: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct SpaceGuard {
-    free_space: FreeSpace,
-    dir: PathBuf,
+    disk: Arc<dyn Disk>,
     min: ByteSize,
     clock: Clock,
     asked: Mutex<Option<Asked>>,
@@ -33,14 +32,20 @@ struct Asked {
 }
 
 impl SpaceGuard {
-    pub(super) fn new(free_space: FreeSpace, dir: PathBuf, min: ByteSize, clock: Clock) -> Self {
+    pub(super) fn new(disk: Arc<dyn Disk>, min: ByteSize, clock: Clock) -> Self {
         Self {
-            free_space,
-            dir,
+            disk,
             min,
             clock,
             asked: Mutex::new(None),
         }
+    }
+
+    /// Why appends are refused, if they are for want of room.
+    pub(super) fn full(&self) -> Option<String> {
+        let free = self.disk.free_space().ok()?;
+        let min = self.min;
+        (free < min).then(|| StoreError::DiskFull { free, min }.to_string())
     }
 
     /// Lets `bytes` be written, or says that the disk is full.
@@ -55,7 +60,7 @@ impl SpaceGuard {
             }
         }
         *asked = None;
-        match self.free_space.of(&self.dir) {
+        match self.disk.free_space() {
             Ok(free) if free < self.min => {
                 let min = self.min;
                 return Err(StoreError::DiskFull { free, min });

@@ -33,16 +33,20 @@ export class NodeView {
   }
 
   view(node) {
-    const aside = node.segments_set_aside || [];
+    const missing = node.missing || [];
+    const problems = node.problems || [];
     return [
       node.reload_error
         ? notice('The changed file was not taken.', node.reload_error, 'reload')
         : null,
-      aside.length
+      ...problems.map((problem, n) =>
+        notice('The log has a problem.', problem.message, `problem-${n}`),
+      ),
+      missing.length
         ? notice(
-            'Some segments did not open.',
-            'They are kept aside and nothing was deleted; the rest is served. See below.',
-            'aside',
+            'Some records are missing.',
+            'What was damaged is kept aside; the rest is served. See below.',
+            'missing',
           )
         : null,
       h(
@@ -108,30 +112,38 @@ export class NodeView {
         ]),
         { key: 'storage' },
       ),
-      aside.length
-        ? card('Segments set aside', this.aside(aside), { flush: true, key: 'aside-list' })
+      missing.length
+        ? card('Missing records', this.missing(missing), { flush: true, key: 'missing-list' })
         : null,
     ];
   }
 
-  aside(rows) {
+  missing(rows) {
     return table({
-      label: 'Segments set aside',
+      label: 'Missing records',
       rows,
-      keyOf: (row) => row.kept_at,
+      keyOf: (row) => JSON.stringify([row.partition, row.first, row.segment]),
       columns: [
         {
           id: 'partition',
           name: 'Partition',
           cell: (row) =>
-            h('span', { class: 'name' }, `${row.partition.topic} / ${row.partition.partition}`),
+            h(
+              'span',
+              { class: 'name' },
+              row.partition ? `${row.partition.topic} / ${row.partition.partition}` : 'not known',
+            ),
         },
         {
           id: 'offsets',
           name: 'Offsets',
           cell: (row) => `${exact(row.first)} up to ${exact(row.next)}`,
         },
-        { id: 'kept', name: 'Kept at', cell: (row) => h('code', {}, row.kept_at) },
+        {
+          id: 'kept',
+          name: 'Kept at',
+          cell: (row) => (row.kept_at ? h('code', {}, row.kept_at) : '\u2013'),
+        },
         { id: 'why', name: 'Reason', wide: true, cell: (row) => row.reason },
       ],
     });

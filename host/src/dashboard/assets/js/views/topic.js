@@ -164,7 +164,21 @@ export class Topic {
           'Retention by size',
           retention.bytes ? [size(retention.bytes), ' per partition'] : 'no limit',
         ],
-        ['Retention by age', retention.age_ms ? duration(retention.age_ms) : 'no limit'],
+        [
+          'Retention by age',
+          retention.age_ms
+            ? [
+                duration(retention.age_ms),
+                retention.by === 'record'
+                  ? ' after the record\u2019s own time'
+                  : ' after it was appended',
+              ]
+            : 'no limit',
+        ],
+        ...(topic.settings || [])
+          .filter((setting) => !setting.is_default && !setting.key.startsWith('retention.'))
+          .map((setting) => [h('code', {}, setting.key), setting.value]),
+        ['Id', h('code', {}, topic.id || '\u2013')],
         [
           'Defined in',
           topic.defined_in_file

@@ -1,0 +1,217 @@
+//! What follows from a partition's batches and transaction markers, and from nothing else: which
+//! batches an idempotent producer sent, where each leader epoch began, which transactions are open
+//! or were aborted. Whoever takes note of the same batches knows the same.
+//!
+//! Each of the three is fed batch by batch in the order of offsets, goes back to an earlier offset
+//! (`truncate`) and drops what lies below the log start (`drop_below`). Where going back is not
+//! exact `truncate` answers `false`, and the caller takes note of the kept batches anew.
+//!
+//! ```text
+//! encoded:  version u8 | producers | epochs | transactions      all numbers are zigzag varints
+//! ```
+//!
+//! `decode` takes bytes from anywhere: it refuses what `encode` cannot have written by its shape
+//! (order, signs, bounds) and never reserves memory that the bytes do not back. It has no checksum:
+//! the store checks the value that it is kept in.
+//! Nothing here reads the log, decides who leads, or knows the high watermark: it is passed in.
+
+mod epochs;
+mod producers;
+mod transactions;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::warn;
+use wstream_record::{BatchHeader, Offset, RecordBatch, Timestamp, varint};
+
+pub(crate) use epochs::Epochs;
+pub use epochs::{EpochEnd, EpochStart};
+pub(crate) use producers::{ProducerBudget, Producers, Verdict};
+pub use transactions::Aborted;
+pub(crate) use transactions::{Marker, Transactions};
+
+/// The version of the encoding.
+const VERSION: u8 = 1;
+
+/// What is derived from one partition.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Derived {
+    /// Idempotent producers and their last batches.
+    pub(crate) producers: Producers,
+    /// Leader epochs and where they began.
+    pub(crate) epochs: Epochs,
+    /// Open and aborted transactions.
+    pub(crate) transactions: Transactions,
+}
+
+impl Derived {
+    /// Of an empty log. Producers count in the node's `budget` until this is dropped.
+    pub(crate) fn new(budget: Arc<ProducerBudget>) -> Self {
+        Self {
+            producers: Producers::new(budget),
+            epochs: Epochs::default(),
+            transactions: Transactions::default(),
+        }
+    }
+
+    /// Takes note of a stored batch, at or above all noted before. `control` is the whole batch of
+    /// a control batch. `now` is when it was appended here; producers expire by it.
+    ///
+    /// What is stored counts: nothing is refused here. A control batch that is no transaction's
+    /// marker ends no transaction and touches no producer; it is logged.
+    pub(crate) fn note(
+        &mut self,
+        header: &BatchHeader,
+        control: Option<&RecordBatch>,
+        now: Timestamp,
+    ) {
+        self.epochs.note(header.leader_epoch, header.base_offset);
+        if !header.is_control() {
+            self.producers.note(header, now);
+            self.transactions.note(header);
+            return;
+        }
+        let parsed = control.map_or(Err("the batch was not given"), Marker::parse);
+        match (parsed, header.producer) {
+            (Ok(Some(marker)), Some(stamp)) => {
+                self.producers.note_marker(stamp, header.base_offset, now);
+                self.transactions
+                    .note_marker(stamp.id, marker, header.base_offset);
+            }
+            // Compaction has emptied it: nothing of the transaction is left.
+            (Ok(None), _) => {}
+            (Ok(Some(_)), None) => ignored(header, "a marker names no producer"),
+            (Err(reason), _) => ignored(header, reason),
+        }
+    }
+
+    /// Forgets what came from batches at or above `end`. `false`: what is left is not enough to say
+    /// what was known at `end`; the caller begins with `new` and takes note of the kept batches.
+    #[must_use]
+    pub(crate) fn truncate(&mut self, end: Offset) -> bool {
+        let producers = self.producers.truncate(end);
+        let epochs = self.epochs.truncate(end);
+        let transactions = self.transactions.truncate(end);
+        producers && epochs && transactions
+    }
+
+    /// The log begins at `start`: epochs and transactions below are dropped. Producers stay until
+    /// they expire, as Kafka's do.
+    pub(crate) fn drop_below(&mut self, start: Offset) {
+        self.epochs.drop_below(start);
+        self.transactions.drop_below(start);
+    }
+
+    /// Forgets the producers that were silent for `after` (`producer.id.expiration.ms`), other than
+    /// those with an open transaction.
+    pub(crate) fn expire(&mut self, now: Timestamp, after: Duration) {
+        let transactions = &self.transactions;
+        self.producers
+            .expire(now, after, &|id| transactions.first_of(id).is_some());
+    }
+
+    /// Appends the encoding to `out`.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(VERSION);
+        self.producers.encode(out);
+        self.epochs.encode(out);
+        self.transactions.encode(out);
+    }
+
+    /// Reads what `encode` wrote. Over the node's `budget` the longest silent producers are missing.
+    pub(crate) fn decode(bytes: &[u8], budget: Arc<ProducerBudget>) -> Result<Self, String> {
+        let (version, rest) = bytes.split_first().ok_or("derived state is empty")?;
+        if *version != VERSION {
+            return Err(format!(
+                "derived state has version {version}, this node reads {VERSION}"
+            ));
+        }
+        let mut input = Decoder { rest };
+        let read = Self {
+            producers: Producers::decode(&mut input, budget)?,
+            epochs: Epochs::decode(&mut input)?,
+            transactions: Transactions::decode(&mut input)?,
+        };
+        input.finish()?;
+        Ok(read)
+    }
+}
+
+fn ignored(header: &BatchHeader, reason: &'static str) {
+    warn!(offset = %header.base_offset, reason, "control batch ends no transaction");
+}
+
+fn put(out: &mut Vec<u8>, number: i64) {
+    varint::put(out, number);
+}
+
+/// What is stored on top of `from`.
+fn put_above(out: &mut Vec<u8>, number: i64, from: i64) {
+    // Any two numbers have a difference of 64 bits that `Decoder` adds back or refuses.
+    put(out, number.wrapping_sub(from));
+}
+
+fn put_count(out: &mut Vec<u8>, count: usize) {
+    put(
+        out,
+        i64::try_from(count).expect("counts of entries fit i64"),
+    );
+}
+
+/// Takes numbers off the front of bytes that may be anything.
+#[derive(Debug)]
+struct Decoder<'a> {
+    rest: &'a [u8],
+}
+
+impl Decoder<'_> {
+    fn number(&mut self) -> Result<i64, String> {
+        varint::take(&mut self.rest).ok_or_else(|| "derived state is cut".to_owned())
+    }
+
+    /// A number of a smaller type.
+    fn small<T: TryFrom<i64>>(&mut self, what: &'static str) -> Result<T, String> {
+        let number = self.number()?;
+        T::try_from(number).map_err(|_| format!("derived state: {what} is {number}"))
+    }
+
+    /// `from` and what is stored on top of it, which is `min` at least.
+    fn above(&mut self, from: i64, min: i64, what: &'static str) -> Result<i64, String> {
+        let number = self.number()?;
+        from.checked_add(number)
+            .filter(|_| number >= min)
+            .ok_or_else(|| format!("derived state: {what} is {number} above {from}"))
+    }
+
+    /// An offset at or above `from`.
+    fn offset(&mut self, from: Offset) -> Result<Offset, String> {
+        self.above(from.0, 0, "an offset").map(Offset)
+    }
+
+    /// How many entries follow, each of `bytes_min` bytes at least.
+    fn count(&mut self, bytes_min: usize) -> Result<usize, String> {
+        let count: usize = self.small("a count")?;
+        if count > self.rest.len() / bytes_min.max(1) {
+            return Err(format!(
+                "derived state: {count} entries do not fit {} bytes",
+                self.rest.len()
+            ));
+        }
+        Ok(count)
+    }
+
+    fn finish(self) -> Result<(), String> {
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(format!(
+                "derived state: {} bytes behind its end",
+                self.rest.len()
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

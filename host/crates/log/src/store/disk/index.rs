@@ -1,0 +1,394 @@
+//! Where the batches of each partition are within one segment: kept while it is written, stored
+//! beside it when it closes, loaded again when it is read.
+//!
+//! A stored index is a checksum and varints; it says what the segment's entries come to, so that a
+//! start reads it instead of the segment. `begins` is where the partition ended before: if the
+//! segments before end below, something is missing.
+
+use std::collections::BTreeMap;
+
+use bytes::Buf;
+pub(super) use wstream_record::varint::put;
+use wstream_record::{Offset, Timestamp, varint};
+
+use super::layout::take_key;
+use crate::store::PartitionKey;
+
+/// Version of the stored form.
+const FORM: u8 = 1;
+/// Bytes of a stretch that retention can remove by itself.
+const STRETCH_BYTES: u64 = 1 << 20;
+
+/// Some batches of one partition that lie together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) first: Offset,
+    pub(super) next: Offset,
+    /// The largest timestamp of a record.
+    pub(super) largest: Timestamp,
+    /// The value, or the first of its chunks.
+    pub(super) value: u32,
+    /// Where in the value.
+    pub(super) at: u32,
+    pub(super) bytes: u32,
+}
+
+/// What a segment says of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PartIndex {
+    /// The partition's end when the segment began to speak of it.
+    pub(super) begins: Offset,
+    /// It began anew here, at `begins`: nothing that earlier segments hold counts.
+    pub(super) reset: bool,
+    /// Of what earlier segments hold, only what lies below counts.
+    pub(super) cut: Option<Offset>,
+    /// The log start, once it was raised or reset here.
+    pub(super) start: Option<Offset>,
+    /// The partition's end.
+    pub(super) end: Offset,
+    pub(super) high_watermark: Option<Offset>,
+    pub(super) gone: bool,
+    pub(super) places: Vec<Place>,
+    /// When the newest batch was appended.
+    pub(super) appended: Timestamp,
+}
+
+impl PartIndex {
+    pub(super) fn new(begins: Offset) -> Self {
+        Self {
+            begins,
+            reset: false,
+            cut: None,
+            start: None,
+            end: begins,
+            high_watermark: None,
+            gone: false,
+            places: Vec::new(),
+            appended: Timestamp::NONE,
+        }
+    }
+
+    /// Takes up a place behind all others.
+    pub(super) fn push(&mut self, place: Place, appended: Timestamp) {
+        self.end = place.next;
+        self.appended = self.appended.max(appended);
+        if let Some(last) = self.places.last_mut() {
+            let joined = last.value == place.value
+                && last.next == place.first
+                && last.at.checked_add(last.bytes) == Some(place.at);
+            if joined {
+                last.next = place.next;
+                last.bytes += place.bytes;
+                last.largest = last.largest.max(place.largest);
+                return;
+            }
+        }
+        self.places.push(place);
+    }
+
+    /// What lies at or above `end`, a boundary of batches, is gone. The place that it cuts keeps its
+    /// bytes: readers stop at its `next`.
+    pub(super) fn truncate(&mut self, end: Offset) {
+        self.places.retain(|place| place.first < end);
+        if let Some(last) = self.places.last_mut() {
+            last.next = last.next.min(end);
+        }
+        if self.reset {
+            self.begins = self.begins.min(end);
+        } else if end < self.begins {
+            self.cut = Some(self.cut.map_or(end, |cut| cut.min(end)));
+        }
+        self.end = end;
+        self.high_watermark = self.high_watermark.map(|at| at.min(end));
+    }
+
+    /// The partition begins anew at `start`.
+    pub(super) fn reset(&mut self, start: Offset) {
+        self.places.clear();
+        self.reset = true;
+        self.cut = None;
+        self.begins = start;
+        self.start = Some(start);
+        self.end = start;
+        self.high_watermark = Some(start);
+        self.gone = false;
+    }
+
+    /// What it says besides where its batches are.
+    pub(super) fn without_places(&self) -> Self {
+        Self {
+            places: Vec::new(),
+            ..*self
+        }
+    }
+
+    /// Bytes of the batches.
+    pub(super) fn bytes(&self) -> u64 {
+        self.places.iter().map(|p| u64::from(p.bytes)).sum()
+    }
+
+    /// The place that holds `from`, or the first after it.
+    pub(super) fn find(&self, from: Offset) -> usize {
+        self.places.partition_point(|place| place.next <= from)
+    }
+
+    /// The stretches that retention can remove by themselves.
+    pub(super) fn stretches(&self) -> Vec<Stretch> {
+        let mut stretches: Vec<Stretch> = Vec::new();
+        for place in &self.places {
+            let bytes = u64::from(place.bytes);
+            match stretches.last_mut() {
+                Some(last) if last.bytes + bytes <= STRETCH_BYTES => {
+                    last.next = place.next;
+                    last.bytes += bytes;
+                    last.largest = last.largest.max(place.largest);
+                }
+                _ => stretches.push(Stretch {
+                    first: place.first,
+                    next: place.next,
+                    bytes,
+                    largest: place.largest,
+                    appended: self.appended,
+                }),
+            }
+        }
+        stretches
+    }
+}
+
+/// Some places of one partition in one segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stretch {
+    pub(super) first: Offset,
+    pub(super) next: Offset,
+    pub(super) bytes: u64,
+    pub(super) largest: Timestamp,
+    pub(super) appended: Timestamp,
+}
+
+/// A segment's index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct SegmentIndex {
+    /// Values that count.
+    pub(super) values: u32,
+    /// Entries of batches in all values: how mixed they are.
+    pub(super) runs: u32,
+    /// Whether it was sorted by partition.
+    pub(super) settled: bool,
+    pub(super) begun: Timestamp,
+    /// The segments that it took the place of.
+    pub(super) replaces: Vec<u64>,
+    pub(super) parts: BTreeMap<PartitionKey, PartIndex>,
+    /// Partitions that were compacted when it was written, and when a tombstone left in them goes;
+    /// not stored.
+    pub(super) compacted: BTreeMap<PartitionKey, Option<Timestamp>>,
+}
+
+impl SegmentIndex {
+    /// Bytes of all batches.
+    pub(super) fn bytes(&self) -> u64 {
+        self.parts.values().map(PartIndex::bytes).sum()
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![0; 4];
+        out.push(FORM);
+        put(&mut out, i64::from(self.values));
+        put(&mut out, i64::from(self.runs));
+        out.push(u8::from(self.settled));
+        put(&mut out, self.begun.0);
+        put_count(&mut out, self.replaces.len());
+        for id in &self.replaces {
+            out.extend_from_slice(&id.to_be_bytes());
+        }
+        put_count(&mut out, self.parts.len());
+        for (key, part) in &self.parts {
+            out.extend_from_slice(&key.topic.0);
+            out.extend_from_slice(&key.partition.0.to_be_bytes());
+            part.encode(&mut out);
+        }
+        let crc = crc32c::crc32c(&out[4..]);
+        out[..4].copy_from_slice(&crc.to_be_bytes());
+        out
+    }
+
+    /// Reads a stored index; whatever the bytes are.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+        let mut rest = bytes;
+        let crc = rest.try_get_u32().map_err(|_| CUT)?;
+        if crc32c::crc32c(rest) != crc {
+            return Err("its checksum does not fit");
+        }
+        if rest.try_get_u8().map_err(|_| CUT)? != FORM {
+            return Err("it is of an unknown form");
+        }
+        let values = take_u32(&mut rest)?;
+        let runs = take_u32(&mut rest)?;
+        let settled = rest.try_get_u8().map_err(|_| CUT)? != 0;
+        let begun = Timestamp(take(&mut rest)?);
+        let mut index = Self {
+            values,
+            runs,
+            settled,
+            begun,
+            ..Self::default()
+        };
+        for _ in 0..take_u32(&mut rest)? {
+            index.replaces.push(rest.try_get_u64().map_err(|_| CUT)?);
+        }
+        for _ in 0..take_u32(&mut rest)? {
+            let key = take_key(&mut rest).ok_or(CUT)?;
+            index.parts.insert(key, PartIndex::decode(&mut rest)?);
+        }
+        if rest.is_empty() {
+            Ok(index)
+        } else {
+            Err("bytes after its end")
+        }
+    }
+}
+
+const CUT: &str = "it is cut";
+
+impl PartIndex {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put(out, self.begins.0);
+        put_option(out, self.cut);
+        put_option(out, self.start);
+        put(out, self.end.0);
+        put_option(out, self.high_watermark);
+        out.push(u8::from(self.gone) | (u8::from(self.reset) << 1));
+        put(out, self.appended.0);
+        put_count(out, self.places.len());
+        let (mut offset, mut largest, mut value) = (self.begins.0, 0, 0);
+        for place in &self.places {
+            put(out, place.first.0.wrapping_sub(offset));
+            put(out, place.next.0.wrapping_sub(place.first.0));
+            put(out, place.largest.0.wrapping_sub(largest));
+            put(out, i64::from(place.value) - value);
+            put(out, i64::from(place.at));
+            put(out, i64::from(place.bytes));
+            offset = place.next.0;
+            largest = place.largest.0;
+            value = i64::from(place.value);
+        }
+    }
+
+    fn decode(rest: &mut &[u8]) -> Result<Self, &'static str> {
+        let mut part = Self::new(Offset(take(rest)?));
+        part.cut = take_option(rest)?;
+        part.start = take_option(rest)?;
+        part.end = Offset(take(rest)?);
+        part.high_watermark = take_option(rest)?;
+        let flags = rest.try_get_u8().map_err(|_| CUT)?;
+        part.gone = flags & 1 != 0;
+        part.reset = flags & 2 != 0;
+        part.appended = Timestamp(take(rest)?);
+        let (mut offset, mut largest, mut value) = (part.begins.0, 0_i64, 0_i64);
+        for _ in 0..take_u32(rest)? {
+            let first = offset.wrapping_add(take(rest)?);
+            let next = first.wrapping_add(take(rest)?);
+            largest = largest.wrapping_add(take(rest)?);
+            value = value.wrapping_add(take(rest)?);
+            let place = Place {
+                first: Offset(first),
+                next: Offset(next),
+                largest: Timestamp(largest),
+                value: u32::try_from(value).map_err(|_| "a value's number is none")?,
+                at: take_u32(rest)?,
+                bytes: take_u32(rest)?,
+            };
+            if place.next <= place.first {
+                return Err("a place holds nothing");
+            }
+            offset = next;
+            part.places.push(place);
+        }
+        Ok(part)
+    }
+}
+
+/// Takes a number off the front.
+pub(super) fn take(rest: &mut &[u8]) -> Result<i64, &'static str> {
+    varint::take(rest).ok_or(CUT)
+}
+
+pub(super) fn put_count(out: &mut Vec<u8>, count: usize) {
+    put(out, i64::try_from(count).expect("counts fit"));
+}
+
+pub(super) fn take_u32(rest: &mut &[u8]) -> Result<u32, &'static str> {
+    u32::try_from(take(rest)?).map_err(|_| "a number is out of range")
+}
+
+fn put_option(out: &mut Vec<u8>, offset: Option<Offset>) {
+    put(out, offset.map_or(-1, |at| at.0));
+}
+
+fn take_option(rest: &mut &[u8]) -> Result<Option<Offset>, &'static str> {
+    let offset = take(rest)?;
+    Ok((offset >= 0).then_some(Offset(offset)))
+}
+
+#[cfg(test)]
+mod tests {
+    use wstream_record::{PartitionId, TopicId};
+
+    use super::*;
+    use crate::testing::Random;
+
+    fn index(random: &mut Random) -> SegmentIndex {
+        let number = |random: &mut Random| i64::try_from(random.below(1 << 40)).unwrap();
+        let mut index = SegmentIndex {
+            values: 77,
+            runs: 80,
+            settled: true,
+            begun: Timestamp(number(random)),
+            replaces: vec![1, u64::MAX],
+            ..SegmentIndex::default()
+        };
+        for p in 0..random.below(20) {
+            let key = PartitionKey {
+                topic: TopicId([u8::try_from(p).unwrap(); 16]),
+                partition: PartitionId(i32::try_from(p).unwrap()),
+            };
+            let mut part = PartIndex::new(Offset(number(random)));
+            part.cut = (random.below(2) == 0).then_some(Offset(0));
+            part.appended = Timestamp(number(random));
+            let mut at = part.begins;
+            for _ in 0..random.below(30) {
+                let first = at.plus(i64::try_from(random.below(3)).unwrap());
+                at = first.plus(1 + number(random));
+                let place = Place {
+                    first,
+                    next: at,
+                    largest: Timestamp(number(random) - 5),
+                    value: u32::try_from(random.below(1 << 30)).unwrap(),
+                    at: u32::try_from(random.below(1 << 17)).unwrap(),
+                    bytes: u32::try_from(random.below(1 << 30)).unwrap(),
+                };
+                part.places.push(place);
+                part.end = at;
+            }
+            index.parts.insert(key, part);
+        }
+        index
+    }
+
+    #[test]
+    fn an_index_survives_its_encoding_and_damage_is_noticed() {
+        for seed in 0..50 {
+            let mut random = Random::new(seed + 1);
+            let index = index(&mut random);
+            let bytes = index.encode();
+            assert_eq!(SegmentIndex::decode(&bytes), Ok(index), "seed {seed}");
+            for _ in 0..50 {
+                let mut other = bytes.clone();
+                let at = random.below(other.len());
+                other[at] ^= 1 << random.below(8);
+                assert!(SegmentIndex::decode(&other).is_err(), "seed {seed} at {at}");
+                assert!(SegmentIndex::decode(&bytes[..at]).is_err());
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What a start needs besides the segments: each partition's marks and what is derived from its
+//! batches, as of the beginning of some segment. The newest two are kept.
+
+use bytes::Buf;
+use wstream_record::Offset;
+
+use super::index::{put, put_count, take, take_u32};
+use super::layout::take_key;
+use crate::store::{Derived, PartitionKey, Recovered};
+
+const FORM: u8 = 1;
+const CUT: &str = "it is cut";
+
+/// The state of a stream before some segment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    pub(super) marks: Vec<Recovered>,
+    pub(super) derived: Derived,
+}
+
+/// The file of the snapshot as of the beginning of segment `before`.
+pub(super) fn file(root: &str, before: u64) -> String {
+    format!("{root}/derived.{before:010}")
+}
+
+impl Snapshot {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![0; 4];
+        out.push(FORM);
+        put_count(&mut out, self.marks.len());
+        for marks in &self.marks {
+            put_key(&mut out, marks.key);
+            put(&mut out, marks.start.0);
+            put(&mut out, marks.end.0);
+            put(&mut out, marks.high_watermark.0);
+        }
+        put_count(&mut out, self.derived.len());
+        for (key, bytes) in &self.derived {
+            put_key(&mut out, *key);
+            put_count(&mut out, bytes.len());
+            out.extend_from_slice(bytes);
+        }
+        let crc = crc32c::crc32c(&out[4..]);
+        out[..4].copy_from_slice(&crc.to_be_bytes());
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+        let mut rest = bytes;
+        let crc = rest.try_get_u32().map_err(|_| CUT)?;
+        if crc32c::crc32c(rest) != crc {
+            return Err("its checksum does not fit");
+        }
+        if rest.try_get_u8().map_err(|_| CUT)? != FORM {
+            return Err("it is of an unknown form");
+        }
+        let mut snapshot = Self::default();
+        for _ in 0..take_u32(&mut rest)? {
+            snapshot.marks.push(Recovered {
+                key: take_key(&mut rest).ok_or(CUT)?,
+                start: Offset(take(&mut rest)?),
+                end: Offset(take(&mut rest)?),
+                high_watermark: Offset(take(&mut rest)?),
+            });
+        }
+        for _ in 0..take_u32(&mut rest)? {
+            let key = take_key(&mut rest).ok_or(CUT)?;
+            let length = usize::try_from(take_u32(&mut rest)?).map_err(|_| CUT)?;
+            let (bytes, after) = rest.split_at_checked(length).ok_or(CUT)?;
+            snapshot.derived.push((key, bytes.to_vec()));
+            rest = after;
+        }
+        if rest.is_empty() {
+            Ok(snapshot)
+        } else {
+            Err("bytes after its end")
+        }
+    }
+}
+
+fn put_key(out: &mut Vec<u8>, key: PartitionKey) {
+    out.extend_from_slice(&key.topic.0);
+    out.extend_from_slice(&key.partition.0.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use wstream_record::{PartitionId, TopicId};
+
+    use super::*;
+
+    #[test]
+    fn a_snapshot_survives_its_encoding_and_damage_is_noticed() {
+        let key = PartitionKey {
+            topic: TopicId([7; 16]),
+            partition: PartitionId(3),
+        };
+        let snapshot = Snapshot {
+            marks: vec![Recovered {
+                key,
+                start: Offset(1),
+                end: Offset(1 << 40),
+                high_watermark: Offset(5),
+            }],
+            derived: vec![(key, b"derived".to_vec())],
+        };
+        let bytes = snapshot.encode();
+        for at in 0..bytes.len() {
+            let mut other = bytes.clone();
+            other[at] ^= 4;
+            assert!(Snapshot::decode(&other).is_err(), "{at}");
+            assert!(Snapshot::decode(&bytes[..at]).is_err(), "{at}");
+        }
+        assert_eq!(Snapshot::decode(&bytes), Ok(snapshot));
+    }
+}

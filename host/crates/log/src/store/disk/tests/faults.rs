@@ -1,0 +1,186 @@
+//! What hangs or has no room costs what was not flushed, and nothing else.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use wstream_record::{LeaderEpoch, ManualClock, PartitionId, TopicId};
+
+use super::super::*;
+use super::conforms::options;
+use crate::sled::FreeSpace;
+use crate::sled::real::{Latch, RealDisk, Step};
+use crate::sled::sim::SimDisk;
+use crate::store::ReplayEntry;
+use crate::store::conformance::{self, Environment, Fault};
+use crate::testing::batch_of;
+
+/// A directory in which any fault is a flush that does not come back.
+struct InHanging {
+    dir: tempfile::TempDir,
+    /// How often it was killed, each time into another directory.
+    kills: Mutex<u32>,
+    disk: Mutex<Option<Arc<RealDisk>>>,
+    latches: Mutex<Vec<Latch>>,
+    clock: ManualClock,
+    options: DiskOptions,
+}
+
+impl InHanging {
+    fn root(&self, kills: u32) -> PathBuf {
+        self.dir.path().join(kills.to_string())
+    }
+}
+
+impl Environment for InHanging {
+    fn open(&self) -> Arc<dyn LogStore> {
+        let root = self.root(*self.kills.lock());
+        fs::create_dir_all(&root).unwrap();
+        let (log, aside) = (root.join("log"), root.join("aside"));
+        let disk = Arc::new(RealDisk::open(log, aside, FreeSpace::system()).unwrap());
+        *self.disk.lock() = Some(Arc::clone(&disk));
+        Arc::new(DiskStore::new(disk, &self.options, self.clock.clock()))
+    }
+
+    fn kill(&self) {
+        let mut kills = self.kills.lock();
+        copy(&self.root(*kills), &self.root(*kills + 1));
+        *kills += 1;
+    }
+
+    fn fail_next(&self, _fault: Fault) {
+        let disk = self.disk.lock();
+        let latch = disk.as_ref().unwrap().hang_next(Step::Flush);
+        self.latches.lock().push(latch);
+    }
+}
+
+impl Drop for InHanging {
+    fn drop(&mut self) {
+        for latch in &*self.latches.lock() {
+            latch.open();
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_disk_whose_flushes_hang_conforms() {
+    for (streams, durability) in [(1, Durability::Process), (3, Durability::Disk)] {
+        conformance::suite_of_faults(&|clock| {
+            Box::new(InHanging {
+                dir: tempfile::tempdir().unwrap(),
+                kills: Mutex::default(),
+                disk: Mutex::default(),
+                latches: Mutex::default(),
+                clock: clock.clone(),
+                options: options(streams, durability),
+            })
+        });
+    }
+}
+
+struct Nothing;
+
+impl Replay for Nothing {
+    fn derived(&mut self, _derived: Derived) -> bool {
+        true
+    }
+    fn entry(&mut self, _key: PartitionKey, _entry: ReplayEntry<'_>) {}
+}
+
+const KEY: PartitionKey = PartitionKey {
+    topic: TopicId([7; 16]),
+    partition: PartitionId(0),
+};
+
+fn entry(base: i64, bytes: usize) -> (PartitionKey, Entry) {
+    let batch = batch_of(1, bytes, None).at(Offset(base), LeaderEpoch(0));
+    (KEY, Entry::Batch(batch))
+}
+
+fn stored(store: &DiskStore) -> Vec<Bytes> {
+    let all = ByteSize::mib(10);
+    store.read(KEY, Offset(0), Offset(10), all).unwrap().parts
+}
+
+fn bytes_of(entries: &[(PartitionKey, Entry)]) -> usize {
+    entries.iter().map(|(_, entry)| entry.byte_len()).sum()
+}
+
+/// A segment that rolled and whose database does not come back when it is synced or closed: another one
+/// takes it over, and meanwhile it is read.
+#[test]
+fn a_segment_that_does_not_close_is_taken_over() {
+    for step in [Step::Sync, Step::Close] {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, aside) = (dir.path().join("log"), dir.path().join("aside"));
+        let disk = RealDisk::open(log, aside, FreeSpace::system()).unwrap();
+        let disk = Arc::new(disk);
+        let clock = ManualClock::default();
+        let options = options(1, Durability::Process);
+        let store = DiskStore::new(Arc::<RealDisk>::clone(&disk), &options, clock.clock());
+        store.recover(&mut Nothing).unwrap();
+        let entries: Vec<_> = (0..5).map(|n| entry(n, 40_000)).collect();
+        for n in 0..5 {
+            if n == 4 {
+                clock.advance(std::time::Duration::from_secs(10));
+                store.roll_if_older(0, 1_000);
+            }
+            store.write(0, &entries[n..=n], &Vec::new).unwrap();
+            store.flush(0).unwrap();
+        }
+        let latch = disk.hang_next(step);
+        // One may fail; the next ones do what is to be done.
+        let tidied = (0..10).map(|_| store.tidy(&|_| Cleanup::default()));
+        assert!(tidied.filter(Result::is_err).count() <= 1, "{step:?}");
+        let read: usize = stored(&store).iter().map(Bytes::len).sum();
+        assert_eq!(read, bytes_of(&entries), "{step:?}");
+        assert!(store.holes().is_empty());
+        assert_eq!(store.trouble(), None);
+        store.close(&Vec::new).unwrap();
+        drop(store);
+        let store = DiskStore::new(Arc::<RealDisk>::clone(&disk), &options, clock.clock());
+        store.recover(&mut Nothing).unwrap();
+        let read: usize = stored(&store).iter().map(Bytes::len).sum();
+        assert_eq!(read, bytes_of(&entries), "{step:?}");
+        latch.open();
+    }
+}
+
+#[test]
+fn a_full_disk_costs_what_was_written_before_too() {
+    let disk = SimDisk::new(3);
+    let clock = ManualClock::default();
+    let mut options = options(1, Durability::Process);
+    options.disk_free_min = ByteSize(10);
+    let store = DiskStore::new(Arc::new(disk.clone()), &options, clock.clock());
+    store.recover(&mut Nothing).unwrap();
+    store.write(0, &[entry(0, 10)], &Vec::new).unwrap();
+    disk.set_free(ByteSize(5));
+    clock.advance(std::time::Duration::from_secs(2));
+    let full = store.write(0, &[entry(1, 10)], &Vec::new);
+    assert!(matches!(full, Err(StoreError::DiskFull { .. })));
+    disk.set_free(ByteSize::mib(100));
+    let again = [entry(0, 20)];
+    store.write(0, &again, &Vec::new).unwrap();
+    store.flush(0).unwrap();
+    let parts = stored(&store);
+    let (Entry::Batch(batch), parts) = (&again[0].1, &parts[..]) else {
+        panic!("it is a batch");
+    };
+    assert_eq!(parts, [batch.bytes().clone()]);
+}

@@ -1,0 +1,5 @@
+//! The store over both disks.
+
+mod conforms;
+mod faults;
+mod races;

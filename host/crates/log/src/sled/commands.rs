@@ -17,22 +17,17 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::Fault;
+use super::{Fault, open};
 use crate::errors::StoreError;
 
 /// Bytes of a value.
 const CHUNK_BYTES: usize = 4 << 10;
 /// Bytes of the buffer through which a database writes, and what its file grows by.
 const BUFFER_BYTES: usize = 512 << 10;
-/// Bytes of pages that sled keeps in memory.
-const CACHE_BYTES: u64 = 1 << 20;
 /// The file that holds the data.
 const DATA_FILE: &str = "db";
 /// sled lets go of a file a moment after its last handle is dropped.
 const UNLOCK_WAIT_MAX: Duration = Duration::from_secs(2);
-const UNLOCK_WAIT_STEP: Duration = Duration::from_millis(2);
-/// How sled says that someone else has the database open.
-const LOCKED: &str = "could not acquire lock";
 
 /// A database of entries.
 #[derive(Debug)]
@@ -52,7 +47,7 @@ impl CommandDatabase {
     }
 
     fn open(dir: &Path) -> Result<Self, Fault> {
-        let db = open_sled(dir)?;
+        let db = open::open(dir, BUFFER_BYTES, UNLOCK_WAIT_MAX)?;
         let data = dir.join(DATA_FILE);
         let file = File::open(&data).map_err(|e| refused("open", &data, &e))?;
         Ok(Self {
@@ -145,7 +140,7 @@ impl CommandDatabase {
     ) -> Result<T, Fault> {
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(judge(doing, &self.dir, &error)),
+            Ok(Err(error)) => Err(open::judge(doing, &self.dir, &error)),
             Err(_) => Err(Fault::Broken(format!("sled panicked: could not {doing}"))),
         }
     }
@@ -204,47 +199,6 @@ fn numbers(key: &[u8]) -> (u64, u32) {
     parts.map_or((u64::MAX, u32::MAX), |(number, chunk)| {
         (u64::from_be_bytes(*number), u32::from_be_bytes(chunk))
     })
-}
-
-fn open_sled(dir: &Path) -> Result<sled::Db, Fault> {
-    let config = sled::Config::new()
-        .path(dir)
-        .segment_size(BUFFER_BYTES)
-        .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(None);
-    let mut waited = Duration::ZERO;
-    loop {
-        match catch_unwind(AssertUnwindSafe(|| config.open())) {
-            Ok(Ok(db)) => return Ok(db),
-            Ok(Err(sled::Error::Io(error)))
-                if error.to_string().contains(LOCKED) && waited < UNLOCK_WAIT_MAX =>
-            {
-                std::thread::park_timeout(UNLOCK_WAIT_STEP);
-                waited += UNLOCK_WAIT_STEP;
-            }
-            Ok(Err(error)) => return Err(judge("open", dir, &error)),
-            Err(_) => return Err(Fault::Broken("sled panicked: could not open".to_owned())),
-        }
-    }
-}
-
-/// What the operating system refused is no fault of the files.
-fn judge(doing: &'static str, dir: &Path, error: &sled::Error) -> Fault {
-    let by_system = match error {
-        sled::Error::Io(io) => {
-            let broken = matches!(
-                io.kind(),
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-            );
-            !broken && (io.raw_os_error().is_some() || io.to_string().contains(LOCKED))
-        }
-        _ => false,
-    };
-    if by_system {
-        refused(doing, dir, error)
-    } else {
-        Fault::Broken(error.to_string())
-    }
 }
 
 fn refused(doing: &'static str, path: &Path, reason: &dyn ToString) -> Fault {

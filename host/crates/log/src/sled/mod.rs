@@ -16,6 +16,7 @@ pub(crate) mod commands;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod free_space;
+mod open;
 pub(crate) mod real;
 #[cfg(test)]
 pub(crate) mod sim;

@@ -29,7 +29,7 @@ use super::salvage::Salvaged;
 use super::{opening, raw};
 use crate::errors::StoreError;
 use crate::sled::{
-    Database, Fault, HEAD_BYTES_MAX, Shape, TREE_VALUES, VALUE_BYTES_MAX, VALUES_MAX, Value,
+    Database, Fault, HEAD_BYTES_MAX, Shape, TREE_VALUES, VALUE_BYTES_MAX, VALUES_MAX, Value, open,
 };
 
 /// Reason for everything that is asked of a database after it failed once.
@@ -246,7 +246,7 @@ impl SledDatabase {
     /// Reads something, which only fails as a whole.
     fn reading<T>(&self, read: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
         match catch_unwind(AssertUnwindSafe(read)) {
-            Ok(read) => read.map_err(|e| opening::judge(self.dir(), &e)),
+            Ok(read) => read.map_err(|e| open::judge("use database", self.dir(), &e)),
             Err(_) => Err(Fault::Broken("sled panicked while it read it".to_owned())),
         }
     }

@@ -41,7 +41,7 @@ use self::limit::Limit;
 pub(crate) use self::limit::{Latch, Step};
 use self::raw::Found;
 use self::salvage::Salvaged;
-use super::{Behind, Database, Disk, Fault, FileSum, FreeSpace, Sealed, Shape};
+use super::{Behind, Database, Disk, Fault, FileSum, FreeSpace, Sealed, Shape, open};
 use crate::errors::StoreError;
 
 /// The file of a database that says what its raw bytes held before it was opened.
@@ -366,8 +366,8 @@ fn wait_closed(dir: &Path) -> Result<File, StoreError> {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(file),
                 Err(rustix::io::Errno::WOULDBLOCK) if waited < opening::UNLOCK_WAIT_MAX => {
-                    std::thread::park_timeout(opening::UNLOCK_WAIT_STEP);
-                    waited += opening::UNLOCK_WAIT_STEP;
+                    std::thread::park_timeout(open::UNLOCK_WAIT_STEP);
+                    waited += open::UNLOCK_WAIT_STEP;
                 }
                 Err(error) => return Err(io::Error::from(error)),
             }

@@ -5,22 +5,18 @@
 //! which the next open would take for corruption: they are deleted first. A `conf` that does not
 //! read beside data is made anew, with the buffer size that the data shows. Where an open fails,
 //! the snapshots are deleted and the log is replayed from its beginning; they hold nothing that the
-//! log does not. Panics of sled are errors here.
+//! log does not.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
 use super::files::entries;
 use crate::errors::StoreError;
-use crate::sled::Fault;
+use crate::sled::{Fault, open};
 
-/// Bytes of pages that sled keeps in memory per database. The log's own tail cache serves
-/// readers at the end; others read on and do not come back.
-const CACHE_BYTES: u64 = 1 << 20;
 /// Bytes of the buffer through which a database writes, and what its file grows by. sled hands each
 /// full buffer to another thread, and leaves the rest of one empty that the next value does not fit
 /// in: large ones cost less, but the first reopening fills the last one up on disk.
@@ -30,9 +26,6 @@ pub(super) const BUFFER_BYTES_LARGE: usize = 2 << 20;
 /// sled lets go of a file a moment after its last handle is dropped; longer than this, someone
 /// else has it.
 pub(super) const UNLOCK_WAIT_MAX: Duration = Duration::from_secs(5);
-pub(super) const UNLOCK_WAIT_STEP: Duration = Duration::from_millis(2);
-/// How sled says that someone else has the database open.
-const LOCKED: &str = "could not acquire lock";
 /// Bytes of the header that each buffer has in the file.
 const BUFFER_HEADER_BYTES: usize = 20;
 
@@ -138,44 +131,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 fn try_open(dir: &Path, buffer_bytes: usize) -> Result<sled::Db, Fault> {
-    let config = sled::Config::new()
-        .path(dir)
-        .segment_size(buffer_bytes)
-        .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(None);
-    let mut waited = Duration::ZERO;
-    loop {
-        match catch_unwind(AssertUnwindSafe(|| config.open())) {
-            Ok(Ok(db)) => return Ok(db),
-            Ok(Err(sled::Error::Io(error)))
-                if error.to_string().contains(LOCKED) && waited < UNLOCK_WAIT_MAX =>
-            {
-                std::thread::park_timeout(UNLOCK_WAIT_STEP);
-                waited += UNLOCK_WAIT_STEP;
-            }
-            Ok(Err(error)) => return Err(judge(dir, &error)),
-            Err(_) => return Err(Fault::Broken("sled panicked while it opened it".to_owned())),
-        }
-    }
-}
-
-/// What the operating system refused is no fault of the files.
-pub(super) fn judge(dir: &Path, error: &sled::Error) -> Fault {
-    let refused = match error {
-        sled::Error::Io(io) => {
-            let broken = matches!(
-                io.kind(),
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-            );
-            !broken && (io.raw_os_error().is_some() || io.to_string().contains(LOCKED))
-        }
-        _ => false,
-    };
-    if refused {
-        Fault::Failed(StoreError::failed("use database", dir, error))
-    } else {
-        Fault::Broken(error.to_string())
-    }
+    open::open(dir, buffer_bytes, UNLOCK_WAIT_MAX)
 }
 
 fn delete_snapshots(dir: &Path, suffix: &str) -> io::Result<()> {

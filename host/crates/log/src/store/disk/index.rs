@@ -8,14 +8,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Buf;
-pub(super) use wstream_record::varint::put;
-use wstream_record::{Offset, Timestamp, varint};
+use wstream_record::varint::put;
+use wstream_record::{Offset, Timestamp};
 
-use super::layout::take_key;
+use super::form::{self, CUT, put_count, take, take_u32};
+use super::layout::{put_key, take_key};
 use crate::store::PartitionKey;
 
-/// Version of the stored form.
-const FORM: u8 = 1;
 /// Bytes of a stretch that retention can remove by itself.
 const STRETCH_BYTES: u64 = 1 << 20;
 
@@ -191,8 +190,7 @@ impl SegmentIndex {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![0; 4];
-        out.push(FORM);
+        let mut out = form::begin();
         put(&mut out, i64::from(self.values));
         put(&mut out, i64::from(self.runs));
         out.push(u8::from(self.settled));
@@ -203,25 +201,15 @@ impl SegmentIndex {
         }
         put_count(&mut out, self.parts.len());
         for (key, part) in &self.parts {
-            out.extend_from_slice(&key.topic.0);
-            out.extend_from_slice(&key.partition.0.to_be_bytes());
+            put_key(&mut out, *key);
             part.encode(&mut out);
         }
-        let crc = crc32c::crc32c(&out[4..]);
-        out[..4].copy_from_slice(&crc.to_be_bytes());
-        out
+        form::close(out)
     }
 
     /// Reads a stored index; whatever the bytes are.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
-        let mut rest = bytes;
-        let crc = rest.try_get_u32().map_err(|_| CUT)?;
-        if crc32c::crc32c(rest) != crc {
-            return Err("its checksum does not fit");
-        }
-        if rest.try_get_u8().map_err(|_| CUT)? != FORM {
-            return Err("it is of an unknown form");
-        }
+        let mut rest = form::open(bytes)?;
         let values = take_u32(&mut rest)?;
         let runs = take_u32(&mut rest)?;
         let settled = rest.try_get_u8().map_err(|_| CUT)? != 0;
@@ -240,15 +228,10 @@ impl SegmentIndex {
             let key = take_key(&mut rest).ok_or(CUT)?;
             index.parts.insert(key, PartIndex::decode(&mut rest)?);
         }
-        if rest.is_empty() {
-            Ok(index)
-        } else {
-            Err("bytes after its end")
-        }
+        form::end(rest)?;
+        Ok(index)
     }
 }
-
-const CUT: &str = "it is cut";
 
 impl PartIndex {
     fn encode(&self, out: &mut Vec<u8>) {
@@ -306,19 +289,6 @@ impl PartIndex {
         }
         Ok(part)
     }
-}
-
-/// Takes a number off the front.
-pub(super) fn take(rest: &mut &[u8]) -> Result<i64, &'static str> {
-    varint::take(rest).ok_or(CUT)
-}
-
-pub(super) fn put_count(out: &mut Vec<u8>, count: usize) {
-    put(out, i64::try_from(count).expect("counts fit"));
-}
-
-pub(super) fn take_u32(rest: &mut &[u8]) -> Result<u32, &'static str> {
-    u32::try_from(take(rest)?).map_err(|_| "a number is out of range")
 }
 
 fn put_option(out: &mut Vec<u8>, offset: Option<Offset>) {

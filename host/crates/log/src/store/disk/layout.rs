@@ -196,9 +196,7 @@ impl Packer {
     fn entry(&mut self, kind: u8, key: PartitionKey, payload: &[u8]) {
         let length = u32::try_from(payload.len()).expect("a packed value is small");
         self.packed.push(kind);
-        self.packed.extend_from_slice(&key.topic.0);
-        self.packed
-            .extend_from_slice(&key.partition.0.to_be_bytes());
+        put_key(&mut self.packed, key);
         self.packed.extend_from_slice(&length.to_be_bytes());
         self.packed.extend_from_slice(payload);
     }
@@ -415,6 +413,12 @@ fn unpack(value: &Bytes) -> Result<Vec<(PartitionKey, Said)>, &'static str> {
 pub(super) fn chunks_of(head: &[u8]) -> Option<u16> {
     let mut count = head.get(31..33)?;
     (head.first() == Some(&ALONE)).then(|| count.get_u16())
+}
+
+/// Puts a key at the end.
+pub(super) fn put_key(out: &mut Vec<u8>, key: PartitionKey) {
+    out.extend_from_slice(&key.topic.0);
+    out.extend_from_slice(&key.partition.0.to_be_bytes());
 }
 
 /// Takes a key off the front.

@@ -15,6 +15,7 @@
 //! written to once it was opened again, and a partition costs nothing but the entries it has.
 
 mod damage;
+mod form;
 mod held;
 mod index;
 mod layout;

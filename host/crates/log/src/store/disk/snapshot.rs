@@ -1,15 +1,12 @@
 //! What a start needs besides the segments: each partition's marks and what is derived from its
 //! batches, as of the beginning of some segment. The newest two are kept.
 
-use bytes::Buf;
 use wstream_record::Offset;
+use wstream_record::varint::put;
 
-use super::index::{put, put_count, take, take_u32};
-use super::layout::take_key;
-use crate::store::{Derived, PartitionKey, Recovered};
-
-const FORM: u8 = 1;
-const CUT: &str = "it is cut";
+use super::form::{self, CUT, put_count, take, take_u32};
+use super::layout::{put_key, take_key};
+use crate::store::{Derived, Recovered};
 
 /// The state of a stream before some segment.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,8 +22,7 @@ pub(super) fn file(root: &str, before: u64) -> String {
 
 impl Snapshot {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![0; 4];
-        out.push(FORM);
+        let mut out = form::begin();
         put_count(&mut out, self.marks.len());
         for marks in &self.marks {
             put_key(&mut out, marks.key);
@@ -40,20 +36,11 @@ impl Snapshot {
             put_count(&mut out, bytes.len());
             out.extend_from_slice(bytes);
         }
-        let crc = crc32c::crc32c(&out[4..]);
-        out[..4].copy_from_slice(&crc.to_be_bytes());
-        out
+        form::close(out)
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
-        let mut rest = bytes;
-        let crc = rest.try_get_u32().map_err(|_| CUT)?;
-        if crc32c::crc32c(rest) != crc {
-            return Err("its checksum does not fit");
-        }
-        if rest.try_get_u8().map_err(|_| CUT)? != FORM {
-            return Err("it is of an unknown form");
-        }
+        let mut rest = form::open(bytes)?;
         let mut snapshot = Self::default();
         for _ in 0..take_u32(&mut rest)? {
             snapshot.marks.push(Recovered {
@@ -70,17 +57,9 @@ impl Snapshot {
             snapshot.derived.push((key, bytes.to_vec()));
             rest = after;
         }
-        if rest.is_empty() {
-            Ok(snapshot)
-        } else {
-            Err("bytes after its end")
-        }
+        form::end(rest)?;
+        Ok(snapshot)
     }
-}
-
-fn put_key(out: &mut Vec<u8>, key: PartitionKey) {
-    out.extend_from_slice(&key.topic.0);
-    out.extend_from_slice(&key.partition.0.to_be_bytes());
 }
 
 #[cfg(test)]
@@ -88,6 +67,7 @@ mod tests {
     use wstream_record::{PartitionId, TopicId};
 
     use super::*;
+    use crate::store::PartitionKey;
 
     #[test]
     fn a_snapshot_survives_its_encoding_and_damage_is_noticed() {

@@ -106,49 +106,103 @@ impl Found {
 
 /// Searches a file, which may be absent.
 pub(super) fn search(path: &Path) -> io::Result<Found> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
-        other => other?,
-    };
+    match search_and_sum(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::default()),
+        other => Ok(other?.0),
+    }
+}
+
+/// Searches a file, and answers its length and checksum too. Each byte is read once.
+pub(super) fn search_and_sum(path: &Path) -> io::Result<(Found, u64, u32)> {
     let finder = memmem::Finder::new(&MAGIC);
-    let mut window = vec![0; WINDOW_BYTES + MAGIC.len() - 1];
-    let mut insertion = vec![0; INSERTION_BYTES_MAX];
-    let (mut found, mut at, mut done) = (Found::default(), 0_u64, 0_u64);
+    let mut window = Window::open(path)?;
+    let (mut found, mut at) = (Found::default(), 0_u64);
     loop {
-        let got = read_at(&file, &mut window, at)?;
-        let read = window.get(..got).unwrap_or_default();
-        for place in finder.find_iter(read) {
-            let place = at.saturating_add(as_u64(place));
-            if place < done {
-                continue;
+        let Some(place) = finder.find(window.from(at)) else {
+            // A key may begin at the end of the window.
+            let last = window.end().saturating_sub(as_u64(MAGIC.len() - 1));
+            at = at.max(last);
+            if !window.extend(at.saturating_sub(as_u64(BEFORE_BYTES)))? {
+                break;
             }
-            done = place.saturating_add(1);
-            let Some(start) = place.checked_sub(as_u64(BEFORE_BYTES)) else {
-                continue;
-            };
-            let got = read_at(&file, &mut insertion, start)?;
-            let bytes = insertion.get(..got).unwrap_or_default();
-            match read_insertion(bytes) {
-                Some(Insertion {
-                    key, bytes, fits, ..
-                }) if fits => {
-                    found.whole.insert(key.number, Place { start, bytes });
-                    found.safe = found.safe.max(key.safe);
-                    done = start.saturating_add(as_u64(bytes));
-                }
-                Some(insertion) if insertion.is_all_there => {
-                    found.damaged.insert(insertion.key.number);
-                }
-                _ => {}
+            continue;
+        };
+        let place = at.saturating_add(as_u64(place));
+        at = place.saturating_add(1);
+        let Some(start) = place.checked_sub(as_u64(BEFORE_BYTES)) else {
+            continue;
+        };
+        if window.from(start).len() < INSERTION_BYTES_MAX {
+            window.extend(start)?;
+        }
+        match read_insertion(window.from(start)) {
+            Some(Insertion {
+                key, bytes, fits, ..
+            }) if fits => {
+                found.whole.insert(key.number, Place { start, bytes });
+                found.safe = found.safe.max(key.safe);
+                at = start.saturating_add(as_u64(bytes));
             }
+            Some(insertion) if is_all_there(insertion.value) => {
+                found.damaged.insert(insertion.key.number);
+            }
+            _ => {}
         }
-        if got < window.len() {
-            found
-                .damaged
-                .retain(|number| !found.whole.contains_key(number));
-            return Ok(found);
-        }
-        at = at.saturating_add(as_u64(WINDOW_BYTES));
+    }
+    found
+        .damaged
+        .retain(|number| !found.whole.contains_key(number));
+    Ok((found, window.end(), window.crc))
+}
+
+/// A part of a file, which goes on to its end.
+struct Window {
+    file: File,
+    bytes: Vec<u8>,
+    /// Where it begins in the file, and how much of `bytes` is of it.
+    start: u64,
+    filled: usize,
+    /// Of all that was read.
+    crc: u32,
+}
+
+impl Window {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut window = Self {
+            file: File::open(path)?,
+            bytes: vec![0; WINDOW_BYTES + INSERTION_BYTES_MAX],
+            start: 0,
+            filled: 0,
+            crc: 0,
+        };
+        window.extend(0)?;
+        Ok(window)
+    }
+
+    /// Where it ends in the file.
+    fn end(&self) -> u64 {
+        self.start.saturating_add(as_u64(self.filled))
+    }
+
+    /// What it has from a place on.
+    fn from(&self, at: u64) -> &[u8] {
+        let skipped = usize::try_from(at.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        self.bytes.get(skipped..self.filled).unwrap_or_default()
+    }
+
+    /// Lets go of what lies before a place, and reads on. `false`: the file has ended.
+    fn extend(&mut self, keep: u64) -> io::Result<bool> {
+        let kept = self.from(keep).len();
+        self.bytes.copy_within(self.filled - kept..self.filled, 0);
+        self.start = self.end().saturating_sub(as_u64(kept));
+        self.filled = kept;
+        let end = self.end();
+        let into = self.bytes.get_mut(kept..).unwrap_or_default();
+        let got = read_at(&self.file, into, end)?;
+        let read = into.get(..got).unwrap_or_default();
+        self.crc = crc32c::crc32c_append(self.crc, read);
+        self.filled += got;
+        Ok(got > 0)
     }
 }
 
@@ -179,8 +233,6 @@ struct Insertion<'a> {
     /// Bytes of all of it.
     bytes: usize,
     fits: bool,
-    /// It does not look as if not all of it had been written.
-    is_all_there: bool,
 }
 
 /// The insertion at the beginning of `bytes`, if there is one to its end.
@@ -203,10 +255,10 @@ fn read_insertion(bytes: &[u8]) -> Option<Insertion<'_>> {
         value,
         bytes: bytes.len().saturating_sub(rest.len()),
         fits: key.fits(value),
-        is_all_there: is_all_there(value),
     })
 }
 
+/// It does not look as if not all of it had been written.
 fn is_all_there(value: &[u8]) -> bool {
     let ends = value.last_chunk::<4>().is_some_and(|last| *last != [0; 4]);
     ends && memmem::find(value, &[0; HOLE_BYTES_MIN]).is_none()

@@ -129,11 +129,11 @@ impl Part {
         self.doubt.remove(&sent.number);
     }
 
-    /// Where a batch is that was acknowledged or found.
+    /// Where a batch begins that was acknowledged, or found: of one that a start cut, what is left.
     pub(super) fn place_of(&self, number: u64) -> Option<i64> {
         let mut history = self.history.iter();
-        let found = history.find(|(_, rec)| rec.batch == number && rec.place == 0);
-        found.map(|(offset, _)| *offset)
+        let found = history.find(|(_, rec)| rec.batch == number);
+        found.map(|(offset, rec)| *offset - i64::try_from(rec.place).unwrap())
     }
 
     pub(super) fn raise_start(&mut self, start: i64) {

@@ -10,6 +10,7 @@ use wstream_record::{ByteSize, ManualClock, Timestamp};
 use crate::config::{Durability, LogConfig};
 use crate::log::{Assembly, Log};
 use crate::metadata::{Entropy, Metadata};
+use crate::partition::GroupBounds;
 use crate::pool::Pool;
 use crate::sled::sim::SimDisk;
 use crate::store::disk::{DiskOptions, DiskStore};
@@ -86,6 +87,7 @@ impl SimNode {
             metadata: metadata.clone(),
             pool: pool.clone(),
             background: background.clone(),
+            bounds: GroupBounds::SMALL,
         });
         let log = match log {
             Ok(log) => log,

@@ -167,8 +167,11 @@ impl Run {
                 }
                 if appended.duplicate {
                     let place = part.place_of(ticket.sent.number);
+                    // It was stored before a kill, and the start was raised above it, both unheard of.
+                    let next = base + i64::try_from(ticket.sent.recs.len()).unwrap();
+                    let is_below = place.is_none() && next <= part.start;
                     assert!(
-                        place == Some(base) || part.lossy || self.loss.told,
+                        place == Some(base) || is_below || part.lossy || self.loss.told,
                         "{}: {place:?} {base}",
                         part.name
                     );

@@ -13,7 +13,7 @@ use crate::config::LogConfig;
 use crate::derived::ProducerBudget;
 use crate::errors::{OpenError, StoreError};
 use crate::metadata::Metadata;
-use crate::partition::{Opening, Recovery, Shared, Stream, TailBudget};
+use crate::partition::{GroupBounds, Opening, Recovery, Shared, Stream, TailBudget};
 use crate::pool::Pool;
 use crate::sled::real::RealDisk;
 use crate::store::disk::{DiskOptions, DiskStore};
@@ -35,6 +35,7 @@ pub(crate) struct Assembly {
     pub(crate) pool: Pool,
     /// What runs the rest.
     pub(crate) background: Pool,
+    pub(crate) bounds: GroupBounds,
 }
 
 /// Finds what to do with each partition that the store holds.
@@ -58,6 +59,7 @@ impl Log {
         let log = Self::assemble(Assembly {
             pool: writers(&config),
             background: background(),
+            bounds: GroupBounds::default(),
             store,
             metadata,
             clock,
@@ -72,6 +74,7 @@ impl Log {
         let log = Self::assemble(Assembly {
             pool: writers(&config),
             background: background(),
+            bounds: GroupBounds::default(),
             store: Arc::new(MemoryStore::new(clock.clone(), config.streams)),
             metadata: Metadata::in_memory(),
             clock,
@@ -91,6 +94,7 @@ impl Log {
             metadata,
             pool,
             background,
+            bounds,
         } = assembly;
         let tails = TailBudget::new(config.tail_bytes_max, config.tail_partition_bytes_max);
         let shared = Arc::new(Shared {
@@ -106,7 +110,7 @@ impl Log {
         let mut recovery = Recovery::new(Arc::clone(&shared.producers), clock.now());
         let recovered = store.recover(&mut recovery)?;
         let streams = (0..store.streams())
-            .map(|n| Arc::new(Stream::new(n, Arc::clone(&store), clock.clone())));
+            .map(|n| Arc::new(Stream::new(n, Arc::clone(&store), clock.clone(), bounds)));
         let streams: Vec<_> = streams.collect();
         let epoch = metadata.node_started()?;
         let mut sorting = Sorting {

@@ -2,7 +2,8 @@
 //!
 //! One thread at a time runs a stream's job. It takes what is queued of all partitions of the
 //! stream, and what comes in while that is written, up to a bound, and flushes once for all of it.
-//! While it flushes, later submits queue for the next group.
+//! While that flush is under way, the next group is taken, judged and written, if enough comes in for
+//! one; it is flushed right behind the first, and fails with it.
 //! The reply in `group`, `Part::answer`, is the acknowledgement: the store has returned from its flush by
 //! then, and readers see the records. A group that the store did not take is refused as a whole,
 //! and nothing of it is there: the next one gets the same offsets.
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 use wstream_record::{Clock, Offset, Timestamp};
 
 use super::group::Writer;
@@ -25,13 +26,51 @@ use super::queue::{Held, Item, Operation, Queue};
 use super::{Core, Partition};
 use crate::errors::{AppendError, StoreError};
 use crate::pool::{Again, Job, JobState};
-use crate::store::{self, Entry, LogStore, PartitionKey};
+use crate::store::{self, Done, Entry, LogStore, PartitionKey};
 
-/// Bytes that one flush takes along, unless one batch is larger.
-const GROUP_BYTES_MAX: usize = 8 << 20;
+/// Groups that follow each other without a pause.
+const GROUPS_MAX: usize = 16;
+/// How long one waits for what comes in while it flushes, before it waits for the flush alone.
+const MEANWHILE_MAX: Duration = Duration::from_millis(100);
 
 /// What is said of work that ended in a panic.
 const PANICKED: &str = "it panicked";
+
+/// How much goes into a group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GroupBounds {
+    /// Bytes that one flush takes along, unless one batch is larger.
+    bytes_max: usize,
+    /// Bytes that must be queued for a group to be begun while the one before is being flushed: each
+    /// time costs a thread's wake-up.
+    meanwhile_min: usize,
+}
+
+impl Default for GroupBounds {
+    fn default() -> Self {
+        Self {
+            bytes_max: 8 << 20,
+            meanwhile_min: 64 << 10,
+        }
+    }
+}
+
+impl GroupBounds {
+    /// Groups of few batches, which follow each other at once.
+    #[cfg(test)]
+    pub(crate) const SMALL: Self = Self {
+        bytes_max: 600,
+        meanwhile_min: 1,
+    };
+}
+
+/// What comes in for a stream.
+#[derive(Debug, Default)]
+struct Intake {
+    queue: Mutex<Queue>,
+    /// Enough has come in, or a flush has come back.
+    changed: Condvar,
+}
 
 /// What writes a stream: its queue, and the job that empties it.
 #[derive(Debug)]
@@ -40,9 +79,10 @@ pub(crate) struct Stream {
     store: Arc<dyn LogStore>,
     clock: Clock,
     job: JobState,
-    queue: Mutex<Queue>,
-    /// Held while the store is written to. Readers never take it.
-    writer: Mutex<Writer>,
+    bounds: GroupBounds,
+    intake: Arc<Intake>,
+    /// A group and the one behind it. Held while the store is written to; readers never take it.
+    writers: Mutex<[Writer; 2]>,
     partitions: RwLock<HashMap<PartitionKey, Weak<Core>>>,
     /// What is derived from partitions that no topic is known of: the store asks for it too.
     strangers: Mutex<store::Derived>,
@@ -58,14 +98,20 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(number: usize, store: Arc<dyn LogStore>, clock: Clock) -> Self {
+    pub(crate) fn new(
+        number: usize,
+        store: Arc<dyn LogStore>,
+        clock: Clock,
+        bounds: GroupBounds,
+    ) -> Self {
         Self {
+            bounds,
+            intake: Arc::default(),
             number,
             store,
             clock,
             job: JobState::default(),
-            queue: Mutex::default(),
-            writer: Mutex::default(),
+            writers: Mutex::new(Writer::pair()),
             partitions: RwLock::default(),
             strangers: Mutex::default(),
             began: AtomicU64::new(0),
@@ -82,19 +128,26 @@ impl Stream {
 
     /// Queues something; the job must be scheduled then.
     pub(super) fn enqueue(&self, held: Held, operation: Operation) -> Result<(), AppendError> {
-        let pushed = self.queue.lock().push(Item { held, operation });
+        let mut queue = self.intake.queue.lock();
+        let pushed = queue.push(Item { held, operation });
+        let is_enough = queue.bytes() >= self.bounds.meanwhile_min;
+        drop(queue);
+        if is_enough {
+            // Nobody waits there but while a flush is under way.
+            self.intake.changed.notify_one();
+        }
         pushed.map_err(|_refused| AppendError::Closed)
     }
 
     /// Takes no more. What is queued is still written.
     pub(crate) fn shut(&self) {
-        self.queue.lock().close();
+        self.intake.queue.lock().close();
     }
 
     /// Refuses what is still queued, once nobody runs the job any more.
     pub(crate) fn refuse_rest(&self) {
         let mut rest = VecDeque::new();
-        self.queue.lock().take(usize::MAX, true, &mut rest);
+        self.intake.queue.lock().take(usize::MAX, true, &mut rest);
         for item in rest {
             item.operation.refuse(AppendError::Closed);
         }
@@ -113,7 +166,7 @@ impl Stream {
 
     /// Removes partitions with all they hold. They must be closed. Blocks.
     pub(crate) fn remove(&self, keys: &[PartitionKey]) -> Result<(), StoreError> {
-        let _writer = self.writer.lock();
+        let _writers = self.writers.lock();
         if let Some(reason) = self.trouble() {
             return Err(StoreError::failed("remove partitions", "the log", &reason));
         }
@@ -223,72 +276,160 @@ impl Stream {
 
     /// Has the store do something, under the eyes of `writing_for`.
     fn watched<T>(&self, work: impl FnOnce() -> T) -> T {
-        let now = self.clock.monotonic().as_millis();
-        let now = u64::try_from(now).unwrap_or(u64::MAX - 1);
-        self.began.store(now + 1, Ordering::Release);
-        let _begun = Begun(self);
+        let _begun = self.watch();
         work()
     }
 
-    /// Commits the group whose first items were taken.
-    fn commit(&self, writer: &mut Writer) {
+    /// The store is at work from now on, or has been, until the answer is dropped.
+    fn watch(&self) -> Begun<'_> {
+        let before = self.began.load(Ordering::Acquire);
+        if before == 0 {
+            let now = self.clock.monotonic().as_millis();
+            let now = u64::try_from(now).unwrap_or(u64::MAX - 1);
+            self.began.store(now + 1, Ordering::Release);
+        }
+        Begun {
+            stream: self,
+            before,
+        }
+    }
+
+    /// Commits the group whose first items were taken, and those that come in meanwhile.
+    fn commit(&self, writers: &mut [Writer; 2]) {
+        let [group, behind] = writers;
+        let (mut group, mut behind) = (group, behind);
         if let Some(reason) = self.trouble() {
             let reason: Arc<str> = reason.into();
-            writer.refuse_items(&AppendError::Offline { reason });
+            group.refuse_items(&AppendError::Offline { reason });
             return;
         }
-        let now = self.clock.now();
-        let written = self.write(writer, now);
-        let flushed = written.and_then(|()| {
-            if writer.has_entries() {
-                self.watched(|| self.store.flush(self.number))
-            } else {
-                Ok(())
-            }
-        });
-        match flushed {
-            Ok(()) => {
-                writer.flushed = writer.has_entries();
-                let bytes = writer.publish(&*self.store, now);
-                self.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
-            }
-            Err(error) => {
+        let mut now = self.clock.now();
+        let written = self.write(group, now, None);
+        let mut begun = written.and_then(|()| self.begin_flush(group));
+        for following in (0..GROUPS_MAX).rev() {
+            let later = self.clock.now();
+            let next = match &begun {
+                Ok(Some(flight)) if following > 0 && flight.takes_more => {
+                    self.write_meanwhile(behind, later, group)
+                }
+                _ => Ok(()),
+            };
+            let flushed = begun.and_then(|flight| match flight {
+                Some(_watched) => self.store.flush(self.number),
+                None => Ok(()),
+            });
+            if let Err(error) = flushed {
                 tracing::warn!(stream = self.number, %error, "a group of appends was not written");
-                writer.fail(&error.into());
+                let error = error.into();
+                group.fail(&error);
+                behind.fail(&error);
+                return;
             }
+            group.flushed = group.has_entries();
+            begun = next.and_then(|()| self.begin_flush(behind));
+            let bytes = group.publish(&*self.store, now);
+            self.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
+            if behind.is_empty() {
+                return;
+            }
+            (group, behind) = (behind, group);
+            now = later;
         }
+    }
+
+    /// Begins to flush what was written, if it was anything.
+    fn begin_flush(&self, group: &Writer) -> Result<Option<Flight<'_>>, StoreError> {
+        if !group.has_entries() {
+            return Ok(None);
+        }
+        self.intake.queue.lock().came_back = false;
+        let intake = Arc::clone(&self.intake);
+        let done: Done = Arc::new(move || {
+            intake.queue.lock().came_back = true;
+            intake.changed.notify_one();
+        });
+        let watch = self.watch();
+        let takes_more = self.store.begin_flush(self.number, &done)?;
+        Ok(Some(Flight {
+            _watch: watch,
+            takes_more,
+        }))
     }
 
     /// Judges and writes what was taken, and what is queued meanwhile.
-    fn write(&self, writer: &mut Writer, now: Timestamp) -> Result<(), StoreError> {
+    fn write(
+        &self,
+        group: &mut Writer,
+        now: Timestamp,
+        before: Option<&Writer>,
+    ) -> Result<(), StoreError> {
         loop {
-            let ended = writer.judge(&*self.store, now);
+            let ended = group.judge(&*self.store, now, before);
             if ended {
-                self.queue.lock().put_back(&mut writer.items);
+                self.intake.queue.lock().put_back(&mut group.items);
             }
-            let entries = writer.unwritten();
+            let entries = group.unwritten();
             if !entries.is_empty() {
                 self.watched(|| self.store.write(self.number, entries, &|| self.derived()))?;
             }
-            writer.mark_written();
-            let room = GROUP_BYTES_MAX.saturating_sub(writer.taken_bytes());
+            group.mark_written();
+            let room = self.bounds.bytes_max.saturating_sub(group.taken_bytes());
             if ended || room == 0 {
+                group.ended = true;
                 return Ok(());
             }
-            self.queue.lock().take(room, false, &mut writer.items);
-            if writer.items.is_empty() {
+            self.intake.queue.lock().take(room, false, &mut group.items);
+            if group.items.is_empty() {
                 return Ok(());
             }
         }
     }
+
+    /// Judges and writes what comes in until the flush of the group before has come back.
+    fn write_meanwhile(
+        &self,
+        group: &mut Writer,
+        now: Timestamp,
+        before: &Writer,
+    ) -> Result<(), StoreError> {
+        while !group.ended && self.take_meanwhile(group) {
+            self.write(group, now, Some(before))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until enough has come in for a group, which it takes, or the flush has come back.
+    fn take_meanwhile(&self, group: &mut Writer) -> bool {
+        let Intake { queue, changed } = &*self.intake;
+        let mut queue = queue.lock();
+        let min = self.bounds.meanwhile_min;
+        let waits = |queue: &mut Queue| queue.bytes() < min && !queue.came_back;
+        changed.wait_while_for(&mut queue, waits, MEANWHILE_MAX);
+        if queue.bytes() < min {
+            return false;
+        }
+        let room = self.bounds.bytes_max.saturating_sub(group.taken_bytes());
+        queue.take(room, group.is_empty(), &mut group.items);
+        !group.items.is_empty()
+    }
+}
+
+/// A flush under way.
+struct Flight<'a> {
+    _watch: Begun<'a>,
+    takes_more: bool,
 }
 
 /// The store is at work for a stream, until this is dropped.
-struct Begun<'a>(&'a Stream);
+struct Begun<'a> {
+    stream: &'a Stream,
+    /// When it had begun before, if so.
+    before: u64,
+}
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        self.0.began.store(0, Ordering::Release);
+        self.stream.began.store(self.before, Ordering::Release);
     }
 }
 
@@ -302,21 +443,24 @@ impl Job for Stream {
     }
 
     fn run(&self) -> Again {
-        let mut writer = self.writer.lock();
-        self.queue
+        let mut writers = self.writers.lock();
+        let [group, _] = &mut *writers;
+        let bytes_max = self.bounds.bytes_max;
+        self.intake
+            .queue
             .lock()
-            .take(GROUP_BYTES_MAX, true, &mut writer.items);
-        if !writer.items.is_empty() {
-            let done = catch_unwind(AssertUnwindSafe(|| self.commit(&mut writer)));
+            .take(bytes_max, true, &mut group.items);
+        if !group.items.is_empty() {
+            let done = catch_unwind(AssertUnwindSafe(|| self.commit(&mut writers)));
             if done.is_err() {
-                let group = mem::take(&mut *writer);
+                let mut groups = mem::replace(&mut *writers, Writer::pair());
                 // Before anybody hears of it, and sends it again.
-                self.give_up(group.flushed);
-                group.abandon();
+                self.give_up(groups.iter().any(|group| group.flushed));
+                groups.iter_mut().for_each(Writer::abandon);
             }
         }
-        drop(writer);
-        if self.queue.lock().is_empty() {
+        drop(writers);
+        if self.intake.queue.lock().is_empty() {
             Again::No
         } else {
             Again::Yes

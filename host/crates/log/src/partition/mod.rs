@@ -49,7 +49,7 @@ use wstream_record::{
     TopicPartition,
 };
 
-pub(crate) use self::commit::Stream;
+pub(crate) use self::commit::{GroupBounds, Stream};
 pub(crate) use self::derive::Recovery;
 pub use self::fetch::{Fetched, Upto};
 use self::queue::{Held, Operation};
@@ -104,7 +104,7 @@ pub(crate) struct Core {
     raising: AtomicBool,
     /// Where the stream's writer keeps what it knows of this partition, if it is in its present
     /// group at all. Only the writer uses it.
-    slot: AtomicUsize,
+    slots: [AtomicUsize; 2],
 }
 
 #[derive(Debug)]
@@ -240,7 +240,7 @@ impl Partition {
             max_message_bytes: AtomicU64::new(0),
             expires_after: AtomicI64::new(i64::MAX),
             raising: AtomicBool::new(false),
-            slot: AtomicUsize::new(0),
+            slots: [AtomicUsize::new(0), AtomicUsize::new(0)],
         });
         stream.register(&core);
         let partition = Self(core);

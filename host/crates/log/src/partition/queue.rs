@@ -16,6 +16,10 @@ use crate::errors::{AppendError, DeleteError};
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Item>,
+    /// Bytes of what waits.
+    bytes: usize,
+    /// The stream's flush has come back.
+    pub(super) came_back: bool,
     closed: bool,
 }
 
@@ -71,6 +75,7 @@ impl Queue {
         if self.closed {
             return Err(item);
         }
+        self.bytes = self.bytes.saturating_add(item.operation.bytes());
         self.waiting.push_back(item);
         Ok(())
     }
@@ -80,12 +85,14 @@ impl Queue {
         let mut bytes = 0_usize;
         let mut count = 0;
         for item in &self.waiting {
-            bytes = bytes.saturating_add(item.operation.bytes());
-            if bytes > bytes_max && !(alone && count == 0) {
+            let with_it = bytes.saturating_add(item.operation.bytes());
+            if with_it > bytes_max && !(alone && count == 0) {
                 break;
             }
+            bytes = with_it;
             count += 1;
         }
+        self.bytes = self.bytes.saturating_sub(bytes);
         if count == self.waiting.len() && into.is_empty() {
             std::mem::swap(&mut self.waiting, into);
         } else {
@@ -96,8 +103,14 @@ impl Queue {
     /// Puts back what was taken and not looked at.
     pub(super) fn put_back(&mut self, items: &mut VecDeque<Item>) {
         while let Some(item) = items.pop_back() {
+            self.bytes = self.bytes.saturating_add(item.operation.bytes());
             self.waiting.push_front(item);
         }
+    }
+
+    /// Bytes of what waits.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn is_empty(&self) -> bool {

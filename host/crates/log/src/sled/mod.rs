@@ -24,6 +24,7 @@ pub(crate) mod sim;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use wstream_record::ByteSize;
@@ -99,6 +100,9 @@ pub(crate) struct Sealed {
     pub(crate) places: Vec<u8>,
 }
 
+/// What is called when something has come back.
+pub(crate) type Done = Arc<dyn Fn() + Send + Sync>;
+
 /// A directory with databases and small files in it. All names are relative to it, with `/`.
 pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Makes an empty database.
@@ -166,8 +170,19 @@ pub(crate) trait Database: fmt::Debug + Send + Sync {
     /// Stores a value under the next number and answers it. Not durable before `flush`.
     fn put(&self, head: &[u8], bytes: &[u8]) -> Result<u32, Fault>;
 
-    /// After `Ok`, what was put survives a killed process.
-    fn flush(&self) -> Result<(), Fault>;
+    /// Begins a flush of what was put so far, which `finish_flush` must follow. What is put in
+    /// between may or may not be part of it. `done` is called, on any thread, once it has come back.
+    fn begin_flush(&self, done: Option<Done>) -> Result<(), Fault>;
+
+    /// Waits for the flush that was begun. After `Ok`, what was put before that survives a killed
+    /// process.
+    fn finish_flush(&self) -> Result<(), Fault>;
+
+    /// Both: after `Ok`, what was put survives a killed process.
+    fn flush(&self) -> Result<(), Fault> {
+        self.begin_flush(None)?;
+        self.finish_flush()
+    }
 
     /// After `flush` and this, what was put survives a power cut, with all names that a start needs.
     fn sync(&self) -> Result<(), Fault>;

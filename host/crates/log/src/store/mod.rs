@@ -27,6 +27,7 @@ use wstream_record::{
 };
 
 use crate::errors::StoreError;
+pub(crate) use crate::sled::Done;
 
 pub(crate) mod compact;
 #[cfg(test)]
@@ -191,6 +192,13 @@ pub(crate) trait LogStore: fmt::Debug + Send + Sync {
         entries: &[(PartitionKey, Entry)],
         derived: &dyn Fn() -> Derived,
     ) -> Result<(), StoreError>;
+
+    /// Begins to flush what was written so far, if there is anything, and calls `done`, on any
+    /// thread, once it has come back. `flush` must follow, and answers for that part alone. `true`:
+    /// more may be written before that, which the flush after it covers.
+    fn begin_flush(&self, _stream: usize, _done: &Done) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 
     /// Once it returns `Ok` all that was written to the stream survives what the node's durability
     /// says, and is what readers see.

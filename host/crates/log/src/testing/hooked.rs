@@ -10,7 +10,8 @@ use wstream_record::{ByteSize, Offset, RecordBatch, Timestamp};
 use crate::errors::StoreError;
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Cleanup, Derived, Entry, Extent, Found, Hole, LogStore, PartitionKey, Recovered, Replay, Stored,
+    Cleanup, Derived, Done, Entry, Extent, Found, Hole, LogStore, PartitionKey, Recovered, Replay,
+    Stored,
 };
 
 /// Before which call something happens; after it, for a write.
@@ -84,6 +85,9 @@ impl LogStore for HookedStore {
         self.inner.write(stream, entries, derived)?;
         // In the middle: some of it is there.
         self.act(Call::Write)
+    }
+    fn begin_flush(&self, stream: usize, done: &Done) -> Result<bool, StoreError> {
+        self.inner.begin_flush(stream, done)
     }
     fn flush(&self, stream: usize) -> Result<(), StoreError> {
         self.act(Call::Flush)?;

@@ -17,7 +17,7 @@ pub(crate) use self::hooked::{Call, HookedStore};
 use crate::config::LogConfig;
 use crate::log::{Assembly, Log};
 use crate::metadata::{Entropy, Metadata};
-use crate::partition::Partition;
+use crate::partition::{GroupBounds, Partition};
 use crate::pool::Pool;
 use crate::store::memory::MemoryStore;
 use crate::topic::TopicSpec;
@@ -105,6 +105,7 @@ impl Node {
             metadata: metadata.clone(),
             pool: pool.clone(),
             background: background.clone(),
+            bounds: GroupBounds::SMALL,
         });
         Self {
             log: log.expect("the store in memory opens"),

@@ -1,6 +1,8 @@
 //! One group of a stream, from the queue to the replies: judged in the order in which it came,
 //! written, published partition by partition, answered.
 //!
+//! A group may be judged and written while the one before it is being flushed: it takes for granted
+//! that that one succeeds, and fails with it.
 //! What the writer knows of a partition while the group is on its way (where it will end, which
 //! batches of its producers lie before) is in a `Part`; parts are used again for later groups, so
 //! that a group allocates little. What cuts a partition's log goes alone: nothing else of that
@@ -25,9 +27,11 @@ use crate::store::{Entry, LogStore, PartitionKey};
 /// Parts kept for later groups.
 const PARTS_KEPT_MAX: usize = 1_024;
 
-/// What commits a stream's groups. Whoever holds it may write.
+/// A group of a stream. Whoever holds it may write.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
+    /// 0 or 1, other than that of the group before.
+    side: usize,
     /// Taken from the queue, not judged yet.
     pub(super) items: VecDeque<Item>,
     /// The partitions of this group, in the order in which they came.
@@ -40,15 +44,32 @@ pub(super) struct Writer {
     /// How many of the entries the store has taken.
     written: usize,
     taken_bytes: usize,
+    /// Nothing more is to come into it.
+    pub(super) ended: bool,
     /// The store counts it; partitions may not yet.
     pub(super) flushed: bool,
 }
 
 impl Writer {
-    /// Judges the items. `true`: the group ends before the first of the items that are left.
-    pub(super) fn judge(&mut self, store: &dyn LogStore, now: Timestamp) -> bool {
+    /// Two that follow each other.
+    pub(super) fn pair() -> [Self; 2] {
+        let second = Self {
+            side: 1,
+            ..Self::default()
+        };
+        [Self::default(), second]
+    }
+
+    /// Judges the items, behind a group that is not published yet. `true`: the group ends before the
+    /// first of the items that are left.
+    pub(super) fn judge(
+        &mut self,
+        store: &dyn LogStore,
+        now: Timestamp,
+        before: Option<&Self>,
+    ) -> bool {
         while let Some(item) = self.items.pop_front() {
-            let at = match self.place_of(&item) {
+            let at = match self.place_of(&item, before) {
                 Some(at) => at,
                 None => {
                     self.items.push_front(item);
@@ -97,21 +118,29 @@ impl Writer {
     }
 
     /// The place of an item's partition in the group; `None` if the item must wait for the next.
-    fn place_of(&mut self, item: &Item) -> Option<usize> {
+    fn place_of(&mut self, item: &Item, before: Option<&Self>) -> Option<usize> {
         let core = item.held.core();
         let cuts = matches!(
             item.operation,
             Operation::Truncate { .. } | Operation::Reset { .. }
         );
-        let at = core.slot.load(Ordering::Relaxed);
-        if self.cores.get(at).is_some_and(|c| Arc::ptr_eq(c, core)) {
+        if let Some(at) = self.find(core) {
             return (!cuts && self.parts[at].cut.is_none()).then_some(at);
+        }
+        let before = before.and_then(|before| Some(&before.parts[before.find(core)?]));
+        if before.is_some_and(|part| cuts || part.cut.is_some()) {
+            return None;
         }
         let at = self.cores.len();
         if at == self.parts.len() {
             self.parts.push(Part::default());
         }
         let part = &mut self.parts[at];
+        if let Some(before) = before {
+            part.follow(before);
+            self.take_place(at, core);
+            return Some(at);
+        }
         let state = core.state.lock();
         part.start = state.log_start;
         part.end = state.log_end;
@@ -119,12 +148,23 @@ impl Writer {
         let note = !state.commits_alone() && state.high_watermark > noted && !state.closed;
         part.high_watermark = (note && !cuts).then_some(state.high_watermark);
         drop(state);
-        core.slot.store(at, Ordering::Relaxed);
-        self.cores.push(Arc::clone(core));
+        self.take_place(at, core);
         if let Some(high_watermark) = self.parts[at].high_watermark {
             self.push_entry(at, Entry::HighWatermark(high_watermark));
         }
         Some(at)
+    }
+
+    /// The place of a partition that is in the group.
+    fn find(&self, core: &Arc<Core>) -> Option<usize> {
+        let at = core.slots[self.side].load(Ordering::Relaxed);
+        let is_its = self.cores.get(at).is_some_and(|c| Arc::ptr_eq(c, core));
+        is_its.then_some(at)
+    }
+
+    fn take_place(&mut self, at: usize, core: &Arc<Core>) {
+        core.slots[self.side].store(at, Ordering::Relaxed);
+        self.cores.push(Arc::clone(core));
     }
 
     fn push_entry(&mut self, at: usize, entry: Entry) {
@@ -274,6 +314,11 @@ impl Writer {
         Ok(self.parts[at].start)
     }
 
+    /// Nothing was taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.cores.is_empty() && self.items.is_empty()
+    }
+
     pub(super) fn has_entries(&self) -> bool {
         !self.entries.is_empty()
     }
@@ -313,6 +358,7 @@ impl Writer {
 
     /// Refuses a group that was not flushed.
     pub(super) fn fail(&mut self, error: &AppendError) {
+        self.refuse_items(error);
         self.entries.clear();
         self.owners.clear();
         for (core, part) in self.cores.drain(..).zip(&mut self.parts) {
@@ -330,7 +376,7 @@ impl Writer {
     }
 
     /// After a panic: nobody knows what became of the group.
-    pub(super) fn abandon(mut self) {
+    pub(super) fn abandon(&mut self) {
         let what = StoreError::failed("write a group", "the log", &"it panicked");
         let error = AppendError::from(what);
         self.refuse_items(&error);
@@ -338,12 +384,18 @@ impl Writer {
             part.refuse(&error);
             part.answer();
         }
+        self.cores.clear();
+        self.parts.clear();
+        self.entries.clear();
+        self.owners.clear();
+        self.rest();
     }
 
     /// Ready for the next group.
     fn rest(&mut self) {
         self.written = 0;
         self.taken_bytes = 0;
+        self.ended = false;
         self.flushed = false;
         self.parts.truncate(PARTS_KEPT_MAX);
     }

@@ -23,8 +23,10 @@ pub(super) struct Part {
     pub(super) end: Offset,
     pub(super) cut: Option<Cut>,
     pub(super) high_watermark: Option<Offset>,
-    /// Of the batches in this group.
+    /// Of the batches in the group before that is not published yet, and then of those in this group.
     pub(super) headers: Vec<BatchHeader>,
+    /// How many of them are of the group before.
+    pub(super) headers_before: usize,
     /// The producers of the first `beside_count` of them.
     beside: Producers,
     beside_count: usize,
@@ -63,6 +65,16 @@ pub(super) enum Answer {
 }
 
 impl Part {
+    /// Begins where the same partition's part of the group before will end.
+    pub(super) fn follow(&mut self, before: &Part) {
+        self.start = before.start;
+        self.end = before.end;
+        let own = before.headers.get(before.headers_before..);
+        self.headers.extend_from_slice(own.unwrap_or_default());
+        self.headers_before = self.headers.len();
+        self.high_watermark = None;
+    }
+
     /// What a batch is to its producer, given what is stored and what this group has of it.
     pub(super) fn judge(
         &mut self,
@@ -200,6 +212,7 @@ impl Part {
     /// Replies. This is the acknowledgement: what it says `Ok` to was flushed, or was there before.
     pub(super) fn answer(&mut self) {
         self.headers.clear();
+        self.headers_before = 0;
         if mem::take(&mut self.beside_count) > 0 {
             self.beside = Producers::default();
         }

@@ -253,23 +253,110 @@ fn submits_wait_for_room_and_who_came_first_gets_it_first() {
 }
 
 #[test]
-fn a_group_is_bounded_and_the_rest_comes_next() {
+fn a_group_is_bounded_and_so_are_those_that_follow_it() {
     let node = Node::new(12);
     let partition = node.partition("t", TopicSpec::default());
-    let batch = batch_of(1, 1_040_000, None);
-    let tickets: Vec<_> = (0..7)
-        .map(|_| node.run(partition.submit(batch.clone())).unwrap())
-        .collect();
     let other = node.partition("u", TopicSpec::default());
-    let more: Vec<_> = (0..7)
-        .map(|_| node.run(other.submit(batch.clone())).unwrap())
-        .collect();
+    // Each is a group by itself here.
+    let batch = batch_of(1, 600, None);
+    let submit = |to: &Partition| node.run(to.submit(batch.clone())).unwrap();
+    let mut tickets: Vec<_> = (0..10).map(|_| submit(&partition)).collect();
+    tickets.extend((0..10).map(|_| submit(&other)));
     assert!(node.pool.step());
-    assert_eq!(marks(&partition), [0, 7, 7, 7]);
-    assert_eq!(other.marks().log_end, Offset(1), "it is the eighth MiB");
-    for ticket in tickets.into_iter().chain(more) {
+    assert_eq!(marks(&partition), [0, 10, 10, 10]);
+    assert_eq!(other.marks().log_end, Offset(6), "sixteen groups");
+    for ticket in tickets {
         node.run(ticket).unwrap();
     }
+    assert_eq!(marks(&other), [0, 10, 10, 10]);
+}
+
+/// What happens to the first of two groups, of which the second is written while it is flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    Succeeds,
+    IsNotFlushed,
+    /// The store gives both up.
+    SecondIsNotWritten,
+    SecondPanics,
+}
+
+#[test]
+fn a_group_behind_another_goes_its_way() {
+    let cases = [
+        First::Succeeds,
+        First::IsNotFlushed,
+        First::SecondIsNotWritten,
+        First::SecondPanics,
+    ];
+    for first in cases {
+        let node = Node::new(12);
+        let partition = partition(&node);
+        let submit = |batch| node.run(partition.submit(batch)).unwrap();
+        // Too large to be one group; the third is the second once more.
+        let stamp = ProducerStamp {
+            id: ProducerId(9),
+            epoch: ProducerEpoch(0),
+            sequence: Sequence(0),
+        };
+        let one = batch_of(2, 500, Some(stamp));
+        let mut tickets = vec![submit(one.clone()), submit(stamped(2)), submit(stamped(2))];
+        tickets.push(submit(batch_of(1, 10, None)));
+        let error = || StoreError::failed("test", "memory", &"wanted by the test");
+        let hooked = node.store.clone();
+        match first {
+            First::Succeeds => {}
+            First::IsNotFlushed => node.store.inner.faults().fail_flush(error()),
+            First::SecondIsNotWritten => node.store.before(Call::Write, move || {
+                hooked.inner.faults().fail_write(error());
+                Ok(())
+            }),
+            First::SecondPanics => node.store.before(Call::Write, move || {
+                hooked.before(Call::Write, || panic!("wanted by the test"));
+                Ok(())
+            }),
+        }
+        let said: Vec<_> = tickets.into_iter().map(|t| node.run(t)).collect();
+        if first == First::Succeeds {
+            let said = said.into_iter().map(|said| said.unwrap());
+            let said: Vec<_> = said.map(|a| (a.base_offset.0, a.duplicate)).collect();
+            assert_eq!(said, [(0, false), (2, false), (2, true), (4, false)]);
+            assert_eq!(marks(&partition), [0, 5, 5, 5]);
+        } else {
+            for refused in said {
+                let refused = refused.expect_err("it counts with the other");
+                assert!(refused.is_retryable(), "{first:?}: {refused:?}");
+            }
+            assert_eq!(marks(&partition), [0; 4], "{first:?}");
+            assert_eq!(partition.next_sequence(ProducerId(9)), None);
+            // Sent again, it is no duplicate.
+            let again = node.run(partition.append(one)).unwrap();
+            assert!(!again.duplicate && again.base_offset == Offset(0));
+        }
+        let end = marks(&partition);
+        assert_eq!(marks(&node.restart(9).existing("t")), end);
+    }
+}
+
+#[test]
+fn what_cuts_a_log_waits_for_the_group_before() {
+    let node = Node::new(12);
+    let partition = partition(&node);
+    let other = node.partition("u", TopicSpec::default());
+    partition.follow(LeaderEpoch(3));
+    node.run(partition.replicate(vec![led(0, 1)])).unwrap();
+    let mut replicated = pin!(partition.replicate(vec![led(2, 1), led(4, 1)]));
+    let mut cut = pin!(partition.truncate(Offset(5)));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(replicated.as_mut().poll(&mut cx).is_pending());
+    assert!(cut.as_mut().poll(&mut cx).is_pending());
+    // What makes it worth to begin a group while that is flushed.
+    let behind = node.run(other.submit(batch_of(1, 10, None))).unwrap();
+    assert_eq!(node.run(replicated).unwrap(), Offset(6));
+    assert_eq!(node.run(cut).unwrap(), Offset(4));
+    node.run(behind).unwrap();
+    assert_eq!(marks(&partition)[3], 4);
+    assert_eq!(bases(&fetch(&node, &partition, 0, Upto::LogEnd)), [0, 2]);
 }
 
 #[test]

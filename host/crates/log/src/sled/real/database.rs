@@ -24,12 +24,13 @@ use parking_lot::{Mutex, RwLock};
 
 use super::files::{files_below, sync_files, sync_up};
 use super::key::{Key, prefix};
-use super::limit::{Helper, Limit, Lost, Step, drop_apart};
+use super::limit::{Asked, Helper, Limit, Lost, Step, drop_apart};
 use super::salvage::Salvaged;
 use super::{opening, raw};
 use crate::errors::StoreError;
 use crate::sled::{
-    Database, Fault, HEAD_BYTES_MAX, Shape, TREE_VALUES, VALUE_BYTES_MAX, VALUES_MAX, Value, open,
+    Database, Done, Fault, HEAD_BYTES_MAX, Shape, TREE_VALUES, VALUE_BYTES_MAX, VALUES_MAX, Value,
+    open,
 };
 
 /// Reason for everything that is asked of a database after it failed once.
@@ -49,6 +50,7 @@ pub(super) struct SledDatabase {
     is_synced: AtomicBool,
     /// What became of the sync that came with the last flush.
     synced: Mutex<Option<sled::Result<()>>>,
+    flushing: Mutex<Option<Flushing>>,
     putting: Mutex<()>,
     limit: Limit,
     helper: Helper,
@@ -56,6 +58,16 @@ pub(super) struct SledDatabase {
     core: Option<Arc<Core>>,
     /// What a database that was given up is read from.
     raw: Mutex<Option<Arc<Salvaged>>>,
+}
+
+/// What came of a flush, and of the sync that came with it.
+type FlushAnswer = sled::Result<Option<sled::Result<()>>>;
+
+/// A flush that was begun.
+struct Flushing {
+    asked: Asked,
+    /// How many values it covers.
+    values: u32,
 }
 
 /// What the helper needs.
@@ -112,6 +124,10 @@ impl Drop for SledDatabase {
             return;
         }
         let dir = core.dir.clone();
+        if let Some(flushing) = self.flushing.get_mut().take() {
+            // Nobody relies on it any more; the helper does one thing at a time.
+            drop(self.helper.wait::<FlushAnswer>(flushing.asked));
+        }
         match self.helper.run(Step::Close, move || drop(core)) {
             Ok(()) => {}
             // sled panics if the last sync fails; nobody relies on that one.
@@ -183,6 +199,7 @@ impl SledDatabase {
             safe: AtomicU32::new(0),
             is_synced: AtomicBool::new(false),
             synced: Mutex::new(None),
+            flushing: Mutex::default(),
             putting: Mutex::new(()),
             limit: limit.clone(),
             helper,
@@ -378,18 +395,31 @@ impl Database for SledDatabase {
         Ok(number)
     }
 
-    fn flush(&self) -> Result<(), Fault> {
+    fn begin_flush(&self, done: Option<Done>) -> Result<(), Fault> {
         let values = self.values.load(Ordering::Acquire);
         let syncs = self.is_synced.load(Ordering::Acquire);
         if !syncs {
             let flushed = self.flushed.load(Ordering::Acquire);
             self.safe.fetch_max(flushed, Ordering::AcqRel);
         }
+        let core = Arc::clone(self.core());
         // Who syncs once does so after each flush: both at once are one handover less.
-        let synced = self.limited(Step::Flush, move |core| {
+        let flush = move || -> FlushAnswer {
             core.db.flush()?;
             Ok(syncs.then(|| Ok(core.sync()?)))
-        })?;
+        };
+        let begin = || Ok(Ok(self.helper.begin(Step::Flush, flush, done)?));
+        let asked = self.writing(Step::Flush.name(), begin)?;
+        *self.flushing.lock() = Some(Flushing { asked, values });
+        Ok(())
+    }
+
+    fn finish_flush(&self) -> Result<(), Fault> {
+        let Some(Flushing { asked, values }) = self.flushing.lock().take() else {
+            return Err(self.failed(Step::Flush.name(), &"no flush was begun"));
+        };
+        let came = self.helper.wait(asked);
+        let synced = self.writing(Step::Flush.name(), || came)?;
         *self.synced.lock() = synced;
         self.flushed.fetch_max(values, Ordering::AcqRel);
         debug_assert_eq!(blobs(self.dir()), 0, "no leaf is ever rewritten");

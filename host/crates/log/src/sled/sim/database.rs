@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{Model, SimDisk, Step, Stored, as_u32, failed};
-use crate::sled::{Database, Fault, HEAD_BYTES_MAX, VALUE_BYTES_MAX, VALUES_MAX, Value};
+use crate::sled::{Database, Done, Fault, HEAD_BYTES_MAX, VALUE_BYTES_MAX, VALUES_MAX, Value};
 
 /// A handle of a database.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(super) struct SimDatabase {
     takes_values: bool,
     failed: AtomicBool,
     marks: Mutex<Marks>,
+    /// How many values the flush covers that was begun.
+    begun: Mutex<Option<usize>>,
 }
 
 /// As in a real one.
@@ -47,6 +49,7 @@ impl SimDatabase {
                 flushed,
                 ..Marks::default()
             }),
+            begun: Mutex::default(),
         })
     }
 
@@ -89,14 +92,25 @@ impl Database for SimDatabase {
         Ok(number)
     }
 
-    fn flush(&self) -> Result<(), Fault> {
+    fn begin_flush(&self, done: Option<Done>) -> Result<(), Fault> {
+        let begun = self.model.lock().values.len();
+        *self.begun.lock() = Some(begun);
+        if let Some(done) = done {
+            done();
+        }
+        Ok(())
+    }
+
+    fn finish_flush(&self) -> Result<(), Fault> {
+        let begun = self.begun.lock().take();
         let mut marks = self.marks.lock();
         if !marks.is_synced {
             marks.safe = marks.flushed;
         }
         self.writing(Step::Flush)?;
         let mut model = self.model.lock();
-        model.flushed = model.values.len();
+        let begun = begun.unwrap_or(model.values.len());
+        model.flushed = model.flushed.max(begun);
         marks.flushed = as_u32(model.flushed);
         Ok(())
     }

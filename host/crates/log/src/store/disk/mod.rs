@@ -50,7 +50,7 @@ use super::{
 };
 use crate::config::Durability;
 use crate::errors::StoreError;
-use crate::sled::Disk;
+use crate::sled::{Disk, Done};
 
 /// Most streams.
 const STREAMS_MAX: usize = 64;
@@ -211,6 +211,10 @@ impl LogStore for DiskStore {
             return Err(error);
         }
         stream.write(entries, derived)
+    }
+
+    fn begin_flush(&self, stream: usize, done: &Done) -> Result<bool, StoreError> {
+        self.streams[stream].begin_flush(done)
     }
 
     fn flush(&self, stream: usize) -> Result<(), StoreError> {

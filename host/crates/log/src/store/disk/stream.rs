@@ -25,7 +25,7 @@ use super::snapshot::Snapshot;
 use super::space::SpaceGuard;
 use crate::config::Durability;
 use crate::errors::StoreError;
-use crate::sled::{Database, Disk, Fault, Shape, TREE_VALUES, TREES_MAX};
+use crate::sled::{Database, Disk, Done, Fault, Shape, TREE_VALUES, TREES_MAX};
 use crate::store::{Derived, Entry, PartitionKey, Recovered};
 
 /// Values of a segment: a group of the largest size still fits behind them.
@@ -99,8 +99,21 @@ pub(super) struct Writer {
     /// Bytes of batches in the segment.
     bytes: u64,
     appended: Timestamp,
+    /// The flush that was begun.
+    flushing: Option<Flushing>,
+    /// What became of a flush that was begun, if it was given up with what was written behind it.
+    lost: Option<StoreError>,
     /// It shows what was flushed; left so by a panic.
     showing: bool,
+}
+
+/// A flush that was begun.
+#[derive(Debug)]
+struct Flushing {
+    /// How much of what is staged it covers, and how many values.
+    staged: usize,
+    values: u32,
+    appended: Timestamp,
 }
 
 /// What a flush shows.
@@ -168,15 +181,19 @@ impl Stream {
             0 => Ok(()),
             _ => self.node.space.admit(ByteSize(bytes as u64)),
         };
+        let before = writer.flushing.as_ref().map_or(0, |f| f.staged);
+        let is_first = writer.staged.len() == before;
         if let Err(full) = admitted {
-            if writer.staged.is_empty() {
+            if is_first {
                 return Err(full);
             }
             // What was staged before goes with it, or the next flush would show it.
             return Err(self.fail(&mut writer, Fault::Failed(full)));
         }
-        if writer.staged.is_empty() {
+        if writer.staged.is_empty() && writer.flushing.is_none() {
             self.roll_if_due(&mut writer, derived)?;
+        }
+        if is_first {
             writer.appended = self.node.clock.now();
         }
         let active = match &writer.active {
@@ -232,30 +249,79 @@ impl Stream {
         Ok(())
     }
 
-    /// Makes durable what is staged, and shows it.
+    /// As `LogStore::begin_flush`.
+    pub(super) fn begin_flush(&self, done: &Done) -> Result<bool, StoreError> {
+        let mut writer = self.writer.lock();
+        self.check_open()?;
+        if writer.staged.is_empty() || writer.flushing.is_some() {
+            return Ok(false);
+        }
+        let Some(active) = writer.active.clone() else {
+            return Ok(false);
+        };
+        self.begin_to_flush(&mut writer, &active, Some(Arc::clone(done)))?;
+        // A segment rolls between two flushes.
+        Ok(!self.is_due(&writer, &active))
+    }
+
+    fn begin_to_flush(
+        &self,
+        writer: &mut Writer,
+        active: &Segment,
+        done: Option<Done>,
+    ) -> Result<(), StoreError> {
+        let appended = writer.appended;
+        let begun = active.with_open(|database| {
+            writer.packer.finish(appended, &mut { database })?;
+            let values = database.values();
+            database.begin_flush(done)?;
+            Ok(values)
+        });
+        match begun.unwrap_or_else(|| Err(closed(active))) {
+            Ok(values) => {
+                let staged = writer.staged.len();
+                writer.flushing = Some(Flushing {
+                    staged,
+                    values,
+                    appended,
+                });
+                Ok(())
+            }
+            Err(fault) => Err(self.fail(writer, fault)),
+        }
+    }
+
+    /// Makes durable what is staged, or the part of it whose flush was begun, and shows it.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         let mut writer = self.writer.lock();
         self.check_open()?;
+        if let Some(lost) = writer.lost.take() {
+            return Err(lost);
+        }
         let Some(active) = writer.active.clone() else {
             return Ok(());
         };
         if writer.staged.is_empty() {
             return Ok(());
         }
+        if writer.flushing.is_none() {
+            self.begin_to_flush(&mut writer, &active, None)?;
+        }
         let durability = self.node.durability;
         let flushed = active.with_open(|database| {
-            let appended = writer.appended;
-            writer.packer.finish(appended, &mut { database })?;
-            database.flush()?;
+            database.finish_flush()?;
             if durability == Durability::Disk {
                 database.sync().map_err(|fault| self.sync_failed(fault))?;
             }
-            Ok(database.values())
+            Ok(())
         });
+        let begun = writer.flushing.take();
         match flushed.unwrap_or_else(|| Err(closed(&active))) {
-            Ok(values) => {
+            Ok(()) => {
                 writer.showing = true;
-                self.show(&mut writer, &active, values);
+                if let Some(flushing) = begun {
+                    self.show(&mut writer, &active, &flushing);
+                }
                 writer.showing = false;
                 Ok(())
             }
@@ -276,6 +342,8 @@ impl Stream {
             let error = StoreError::failed("write", path, &"it was given up");
             self.fail(&mut writer, Fault::Failed(error));
         }
+        // Nobody asks for it any more.
+        writer.lost = None;
         Ok(())
     }
 
@@ -294,15 +362,19 @@ impl Stream {
     }
 
     /// What was staged is what readers see from now on.
-    fn show(&self, writer: &mut Writer, active: &Arc<Segment>, values: u32) {
+    fn show(&self, writer: &mut Writer, active: &Arc<Segment>, flushing: &Flushing) {
+        let &Flushing {
+            staged,
+            values,
+            appended,
+        } = flushing;
         writer.flushed = values;
-        let appended = writer.appended;
         let mut shown = 0;
         let mut gone = Vec::new();
         let mut cut = Vec::new();
         active.grow(|index| {
             index.values = values;
-            for (key, staged) in writer.staged.drain(..) {
+            for (key, staged) in writer.staged.drain(..staged) {
                 let held = self.held_or_new(key);
                 let mut held = held.lock();
                 let part = index.parts.entry(key);
@@ -327,7 +399,9 @@ impl Stream {
         });
         active.bytes.fetch_add(shown, Ordering::Relaxed);
         active.live.fetch_add(shown, Ordering::Relaxed);
-        writer.ends.clear();
+        if writer.staged.is_empty() {
+            writer.ends.clear();
+        }
         for key in cut {
             self.recount(key);
         }
@@ -352,6 +426,12 @@ impl Stream {
         writer.packer.clear();
         writer.staged.clear();
         writer.ends.clear();
+        if writer.flushing.take().is_some() {
+            // What it says does not matter: it counts no more.
+            let active = writer.active.as_ref();
+            active.and_then(|active| active.with_open(|database| database.finish_flush().ok()));
+            writer.lost = Some(error.clone());
+        }
         if let Some(active) = writer.active.take() {
             let mut manifest = self.manifest.lock();
             if let Some(listed) = manifest.find(active.id) {
@@ -374,15 +454,20 @@ impl Stream {
         let Some(active) = &writer.active else {
             return Ok(());
         };
-        let age = self.node.clock.now().0.saturating_sub(active.begun.0);
-        let roll_age = self.roll_age.load(Ordering::Relaxed);
-        let due = writer.bytes >= self.node.segment_bytes
-            || writer.flushed >= VALUES_MAX
-            || (roll_age > 0 && age >= roll_age && writer.bytes > 0);
-        if due {
+        if self.is_due(writer, active) {
             self.begin(writer, derived)?;
         }
         Ok(())
+    }
+
+    /// Whether the segment is to roll.
+    fn is_due(&self, writer: &Writer, active: &Segment) -> bool {
+        let age = self.node.clock.now().0.saturating_sub(active.begun.0);
+        let roll_age = self.roll_age.load(Ordering::Relaxed);
+        let begun = writer.flushing.as_ref().map(|f| f.values);
+        writer.bytes >= self.node.segment_bytes
+            || begun.unwrap_or(writer.flushed) >= VALUES_MAX
+            || (roll_age > 0 && age >= roll_age && writer.bytes > 0)
     }
 
     /// Begins another segment. The one before is closed in the background.

@@ -24,7 +24,7 @@ use self::held::{Flushed, Held};
 use self::stream::{Noted, Stream};
 use super::find::find_in_batch;
 use super::{
-    Cleanup, Derived, Entry, Extent, Found, Hole, LogStore, PartitionKey, Recovered, Replay,
+    Cleanup, Derived, Done, Entry, Extent, Found, Hole, LogStore, PartitionKey, Recovered, Replay,
     ReplayEntry, Stored,
 };
 use crate::errors::StoreError;
@@ -173,6 +173,7 @@ impl LogStore for MemoryStore {
         for (number, stream) in self.shared.streams.iter().enumerate() {
             let mut stream = stream.lock();
             stream.discard();
+            stream.lost = false;
             self.replay(number, &stream, replay);
         }
         let partitions = self.shared.partitions.read();
@@ -212,7 +213,8 @@ impl LogStore for MemoryStore {
         let stream = self.stream(number, "writing")?;
         let rolls = {
             let stream = stream.lock();
-            stream.roll || stream.journal.len() >= JOURNAL_ENTRIES_MAX
+            let rolls = stream.roll || stream.journal.len() >= JOURNAL_ENTRIES_MAX;
+            rolls && stream.flushing.is_none()
         };
         if rolls {
             let mut derived = derived();
@@ -229,10 +231,23 @@ impl LogStore for MemoryStore {
         written.inspect_err(|_| stream.discard())
     }
 
+    fn begin_flush(&self, stream: usize, done: &Done) -> Result<bool, StoreError> {
+        let begun = self.stream(stream, "flushing")?.lock().begin_flush();
+        if begun {
+            done();
+        }
+        Ok(begun)
+    }
+
     fn flush(&self, stream: usize) -> Result<(), StoreError> {
         let mut stream = self.stream(stream, "flushing")?.lock();
+        if std::mem::take(&mut stream.lost) {
+            let reason = "it was given up with what was written behind it";
+            return Err(StoreError::failed("flushing", PLACE, &reason));
+        }
         if let Some(error) = self.shared.faults.0.lock().flush.take() {
             stream.discard();
+            stream.lost = false;
             return Err(error);
         }
         let flushed = Flushed {
@@ -264,6 +279,7 @@ impl LogStore for MemoryStore {
             return Err(error);
         }
         stream.discard();
+        stream.lost = false;
         Ok(())
     }
 

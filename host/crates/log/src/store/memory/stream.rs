@@ -15,6 +15,10 @@ use crate::store::{Derived, Entry, PartitionKey, ReplayEntry};
 pub(super) struct Stream {
     /// Written, not flushed.
     staged: Vec<(PartitionKey, Entry)>,
+    /// How much of it the flush covers that was begun.
+    pub(super) flushing: Option<usize>,
+    /// That was given up with what was written behind it.
+    pub(super) lost: bool,
     /// Where the partitions end once that is flushed, of those that it concerns.
     staged_ends: HashMap<PartitionKey, Offset>,
     /// A flush shows what was staged; left so by a panic.
@@ -70,14 +74,28 @@ impl Stream {
 
     /// What was written, which is flushed now.
     pub(super) fn take_staged(&mut self) -> Vec<(PartitionKey, Entry)> {
-        self.staged_ends.clear();
-        std::mem::take(&mut self.staged)
+        let count = self.flushing.take().unwrap_or(self.staged.len());
+        let later = self.staged.split_off(count);
+        if later.is_empty() {
+            self.staged_ends.clear();
+        }
+        std::mem::replace(&mut self.staged, later)
+    }
+
+    /// `false`: there is nothing to flush.
+    pub(super) fn begin_flush(&mut self) -> bool {
+        if self.staged.is_empty() || self.flushing.is_some() {
+            return false;
+        }
+        self.flushing = Some(self.staged.len());
+        true
     }
 
     /// Forgets what was not flushed.
     pub(super) fn discard(&mut self) {
         self.staged.clear();
         self.staged_ends.clear();
+        self.lost = self.flushing.take().is_some();
     }
 
     pub(super) fn rolled(&mut self, derived: Derived) {

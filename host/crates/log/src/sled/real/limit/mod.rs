@@ -19,12 +19,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 #[cfg(test)]
 pub(crate) use self::hangs::{Hangs, Latch};
+use crate::sled::Done;
 
 /// How long a database may take for one thing, unless the disk is told otherwise.
 pub(super) const WAIT_MAX_DEFAULT: Duration = Duration::from_secs(30);
@@ -113,7 +114,7 @@ type Work = Box<dyn FnOnce() -> Answer + Send>;
 /// Where the one piece of work is.
 enum Slot {
     Idle,
-    Asked(Work),
+    Asked(Work, Option<Done>),
     AtWork,
     Done(Answer),
     /// Nobody waits, nothing more is asked. The thread still has to drop what it did not begin.
@@ -152,12 +153,19 @@ impl Helper {
         step: Step,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Lost> {
-        let answer = self.ask(step, Box::new(move || Box::new(catch(work))))?;
-        let answer = answer.downcast::<Result<T, Lost>>();
-        *answer.expect("the answer is that of this work")
+        let asked = self.begin(step, work, None)?;
+        self.wait(asked)
     }
 
-    fn ask(&self, step: Step, work: Work) -> Result<Answer, Lost> {
+    /// Has the helper begin something, for which `wait` must be called before anything else is asked.
+    /// `done` is called on the helper's thread once there is an answer.
+    pub(super) fn begin<T: Send + 'static>(
+        &self,
+        step: Step,
+        work: impl FnOnce() -> T + Send + 'static,
+        done: Option<Done>,
+    ) -> Result<Asked, Lost> {
+        let work: Work = Box::new(move || Box::new(catch(work)));
         #[cfg(test)]
         let (work, wait_max) = self.limit.hangs.begin(step, work, self.limit.wait_max);
         #[cfg(not(test))]
@@ -165,18 +173,32 @@ impl Helper {
             let _ = step;
             self.limit.wait_max
         };
-        let shared = &*self.shared;
-        let mut slot = shared.slot.lock();
+        let mut slot = self.shared.slot.lock();
         if !matches!(*slot, Slot::Idle) {
             return Err(Lost::LeftBehind);
         }
-        *slot = Slot::Asked(work);
-        shared.asked.notify_one();
-        let is_waiting = |slot: &mut Slot| matches!(slot, Slot::Asked(_) | Slot::AtWork);
-        let waited = shared.done.wait_while_for(&mut slot, is_waiting, wait_max);
+        *slot = Slot::Asked(work, done);
+        self.shared.asked.notify_one();
+        let now = Instant::now();
+        let until = now.checked_add(wait_max).unwrap_or(now);
+        Ok(Asked { until })
+    }
+
+    /// Waits for what was begun, up to the limit from its beginning on.
+    pub(super) fn wait<T: 'static>(&self, asked: Asked) -> Result<T, Lost> {
+        let answer = self.answer(asked.until)?;
+        let answer = answer.downcast::<Result<T, Lost>>();
+        *answer.expect("the answer is that of this work")
+    }
+
+    fn answer(&self, until: Instant) -> Result<Answer, Lost> {
+        let shared = &*self.shared;
+        let mut slot = shared.slot.lock();
+        let is_waiting = |slot: &mut Slot| matches!(slot, Slot::Asked(..) | Slot::AtWork);
+        let waited = shared.done.wait_while_until(&mut slot, is_waiting, until);
         if waited.timed_out() && is_waiting(&mut slot) {
             let left = std::mem::replace(&mut *slot, Slot::Left(None));
-            if let Slot::Asked(work) = left {
+            if let Slot::Asked(work, _) = left {
                 *slot = Slot::Left(Some(work));
             }
             return Err(Lost::LeftBehind);
@@ -191,6 +213,13 @@ impl Helper {
     }
 }
 
+/// What a helper has begun.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Asked {
+    until: Instant,
+}
+
 impl Drop for Helper {
     fn drop(&mut self) {
         let mut slot = self.shared.slot.lock();
@@ -203,7 +232,7 @@ impl Drop for Helper {
 
 impl Shared {
     fn run(&self) {
-        while let Some(work) = self.next() {
+        while let Some((work, done)) = self.next() {
             let answer = work();
             let mut slot = self.slot.lock();
             if matches!(*slot, Slot::Left(_)) {
@@ -215,14 +244,17 @@ impl Shared {
             *slot = Slot::Done(answer);
             drop(slot);
             self.done.notify_one();
+            if let Some(done) = done {
+                done();
+            }
         }
     }
 
-    fn next(&self) -> Option<Work> {
+    fn next(&self) -> Option<(Work, Option<Done>)> {
         let mut slot = self.slot.lock();
         loop {
             match std::mem::replace(&mut *slot, Slot::AtWork) {
-                Slot::Asked(work) => return Some(work),
+                Slot::Asked(work, done) => return Some((work, done)),
                 Slot::Left(work) => {
                     *slot = Slot::Left(None);
                     drop(slot);

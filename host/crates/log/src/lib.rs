@@ -13,6 +13,7 @@ mod errors;
 mod health;
 mod log;
 mod metadata;
+mod numbers;
 mod partition;
 mod pool;
 mod retention;

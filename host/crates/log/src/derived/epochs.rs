@@ -20,7 +20,7 @@
 
 use wstream_record::{LeaderEpoch, Offset};
 
-use super::{Decoder, put, put_above, put_count};
+use crate::numbers::{Reader, put, put_above, put_count};
 
 /// Epochs known; beyond that the oldest are forgotten.
 const EPOCHS_MAX: usize = 1_000;
@@ -140,11 +140,11 @@ impl Epochs {
         }
     }
 
-    pub(super) fn decode(input: &mut Decoder<'_>) -> Result<Self, String> {
+    pub(super) fn decode(input: &mut Reader<'_>) -> Result<Self, String> {
         let forgotten = input.small::<u8>("a flag")? != 0;
         let count = input.count(EPOCH_BYTES_MIN)?;
         if count > EPOCHS_MAX {
-            return Err(format!("derived state: {count} epochs"));
+            return Err(format!("{count} epochs"));
         }
         let mut starts = Vec::with_capacity(count);
         let (mut epoch, mut start) = (0, 0);
@@ -152,8 +152,7 @@ impl Epochs {
             let least = i64::from(n > 0);
             epoch = input.above(epoch, least, "an epoch")?;
             start = input.above(start, least, "an epoch's start")?;
-            let number =
-                i32::try_from(epoch).map_err(|_| format!("derived state: an epoch is {epoch}"))?;
+            let number = i32::try_from(epoch).map_err(|_| format!("an epoch is {epoch}"))?;
             starts.push(EpochStart {
                 epoch: LeaderEpoch(number),
                 start: Offset(start),

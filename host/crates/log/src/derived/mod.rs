@@ -23,13 +23,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::warn;
-use wstream_record::{BatchHeader, Offset, RecordBatch, Timestamp, varint};
+use wstream_record::{BatchHeader, Offset, RecordBatch, Timestamp};
 
 pub(crate) use epochs::Epochs;
 pub use epochs::{EpochEnd, EpochStart};
 pub(crate) use producers::{ProducerBudget, Producers, Verdict};
 pub use transactions::Aborted;
 pub(crate) use transactions::{Marker, Transactions};
+
+use crate::numbers::Reader;
 
 /// The version of the encoding.
 const VERSION: u8 = 1;
@@ -121,13 +123,17 @@ impl Derived {
 
     /// Reads what `encode` wrote. Over the node's `budget` the longest silent producers are missing.
     pub(crate) fn decode(bytes: &[u8], budget: Arc<ProducerBudget>) -> Result<Self, String> {
-        let (version, rest) = bytes.split_first().ok_or("derived state is empty")?;
-        if *version != VERSION {
+        Self::read(bytes, budget).map_err(|reason| format!("derived state: {reason}"))
+    }
+
+    fn read(bytes: &[u8], budget: Arc<ProducerBudget>) -> Result<Self, String> {
+        let mut input = Reader::new(bytes);
+        let version = input.byte()?;
+        if version != VERSION {
             return Err(format!(
-                "derived state has version {version}, this node reads {VERSION}"
+                "it has version {version}, this node reads {VERSION}"
             ));
         }
-        let mut input = Decoder { rest };
         let read = Self {
             producers: Producers::decode(&mut input, budget)?,
             epochs: Epochs::decode(&mut input)?,
@@ -140,77 +146,6 @@ impl Derived {
 
 fn ignored(header: &BatchHeader, reason: &'static str) {
     warn!(offset = %header.base_offset, reason, "control batch ends no transaction");
-}
-
-fn put(out: &mut Vec<u8>, number: i64) {
-    varint::put(out, number);
-}
-
-/// What is stored on top of `from`.
-fn put_above(out: &mut Vec<u8>, number: i64, from: i64) {
-    // Any two numbers have a difference of 64 bits that `Decoder` adds back or refuses.
-    put(out, number.wrapping_sub(from));
-}
-
-fn put_count(out: &mut Vec<u8>, count: usize) {
-    put(
-        out,
-        i64::try_from(count).expect("counts of entries fit i64"),
-    );
-}
-
-/// Takes numbers off the front of bytes that may be anything.
-#[derive(Debug)]
-struct Decoder<'a> {
-    rest: &'a [u8],
-}
-
-impl Decoder<'_> {
-    fn number(&mut self) -> Result<i64, String> {
-        varint::take(&mut self.rest).ok_or_else(|| "derived state is cut".to_owned())
-    }
-
-    /// A number of a smaller type.
-    fn small<T: TryFrom<i64>>(&mut self, what: &'static str) -> Result<T, String> {
-        let number = self.number()?;
-        T::try_from(number).map_err(|_| format!("derived state: {what} is {number}"))
-    }
-
-    /// `from` and what is stored on top of it, which is `min` at least.
-    fn above(&mut self, from: i64, min: i64, what: &'static str) -> Result<i64, String> {
-        let number = self.number()?;
-        from.checked_add(number)
-            .filter(|_| number >= min)
-            .ok_or_else(|| format!("derived state: {what} is {number} above {from}"))
-    }
-
-    /// An offset at or above `from`.
-    fn offset(&mut self, from: Offset) -> Result<Offset, String> {
-        self.above(from.0, 0, "an offset").map(Offset)
-    }
-
-    /// How many entries follow, each of `bytes_min` bytes at least.
-    fn count(&mut self, bytes_min: usize) -> Result<usize, String> {
-        let count: usize = self.small("a count")?;
-        if count > self.rest.len() / bytes_min.max(1) {
-            return Err(format!(
-                "derived state: {count} entries do not fit {} bytes",
-                self.rest.len()
-            ));
-        }
-        Ok(count)
-    }
-
-    fn finish(self) -> Result<(), String> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(format!(
-                "derived state: {} bytes behind its end",
-                self.rest.len()
-            ))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -31,8 +31,8 @@ use wstream_record::{
     BatchHeader, Offset, ProducerEpoch, ProducerId, ProducerStamp, Sequence, Timestamp,
 };
 
-use super::{Decoder, put, put_above, put_count};
 use crate::errors::AppendError;
+use crate::numbers::{Reader, put, put_above, put_count};
 
 /// Batches of one producer that are known again.
 const BATCHES_KNOWN: usize = 5;
@@ -321,12 +321,12 @@ impl Producers {
     }
 
     pub(super) fn decode(
-        input: &mut Decoder<'_>,
+        input: &mut Reader<'_>,
         budget: Arc<ProducerBudget>,
     ) -> Result<Self, String> {
         let count = input.count(PRODUCER_BYTES_MIN)?;
         if count > PRODUCERS_MAX {
-            return Err(format!("derived state: {count} producers"));
+            return Err(format!("{count} producers"));
         }
         let mut read = Self::new(budget);
         let (mut id, mut seen) = (0, 0_i64);
@@ -426,14 +426,14 @@ impl Producer {
         }
     }
 
-    fn decode(input: &mut Decoder<'_>, last_seen: Timestamp) -> Result<Self, String> {
+    fn decode(input: &mut Reader<'_>, last_seen: Timestamp) -> Result<Self, String> {
         let epoch = ProducerEpoch(input.small("a producer's epoch")?);
         let known_from = input.offset(Offset(0))?;
         let epoch_from = input.offset(known_from)?;
         let forgotten = input.small::<u8>("a flag")? != 0;
         let count: usize = input.small("a count of batches")?;
         if count > BATCHES_KNOWN {
-            return Err(format!("derived state: {count} batches of a producer"));
+            return Err(format!("{count} batches of a producer"));
         }
         let mut marks = Marks::default();
         let (mut base, mut sequence) = (epoch_from, Sequence(0));
@@ -442,11 +442,11 @@ impl Producer {
             let first = i32::try_from(first)
                 .ok()
                 .filter(|&first| first >= 0)
-                .ok_or_else(|| format!("derived state: a sequence is {first}"))?;
+                .ok_or_else(|| format!("a sequence is {first}"))?;
             let at = input.offset(base)?;
             let delta = input.small("a batch's last offset")?;
-            let mark = Mark::new(Sequence(first), at, delta)
-                .ok_or("derived state: a batch ends before it begins")?;
+            let mark =
+                Mark::new(Sequence(first), at, delta).ok_or("a batch ends before it begins")?;
             marks.push(mark);
             (base, sequence) = (mark.next(), mark.next_sequence());
         }

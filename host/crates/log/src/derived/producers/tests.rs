@@ -160,7 +160,7 @@ fn going_back_is_refused_where_the_state_is_lost() {
     let mut out = Vec::new();
     before.encode(&mut out);
     let again = || {
-        let mut input = Decoder { rest: &out };
+        let mut input = Reader::new(&out);
         Producers::decode(&mut input, Arc::new(ProducerBudget::default())).unwrap()
     };
     // Five are known: 2 to 6. Below 0 the producer was not known.

@@ -12,6 +12,7 @@ use wstream_record::{
 
 use self::model::{Kept, Model};
 use super::*;
+use crate::numbers::put;
 use crate::testing::{Random, batch_of};
 
 /// The header of a data batch at `base`.

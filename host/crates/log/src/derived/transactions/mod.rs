@@ -22,7 +22,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use bytes::Buf;
 use wstream_record::{BatchHeader, Offset, ProducerId, RecordBatch};
 
-use super::{Decoder, put, put_above, put_count};
+use crate::numbers::{Reader, put, put_above, put_count};
 
 /// Transactions open in one partition, as far as its leader lets them.
 const OPEN_MAX: usize = 10_000;
@@ -297,16 +297,14 @@ impl Transactions {
         encode_aborted(&self.aborted, out);
     }
 
-    pub(super) fn decode(input: &mut Decoder<'_>) -> Result<Self, String> {
+    pub(super) fn decode(input: &mut Reader<'_>) -> Result<Self, String> {
         let mut read = Self::default();
         let mut before = Offset(0);
         for _ in 0..input.count(OPEN_BYTES_MIN)? {
             before = input.offset(before)?;
             let producer = producer(input)?;
             if read.open.contains_key(&producer) {
-                return Err(format!(
-                    "derived state: {producer} has two open transactions"
-                ));
+                return Err(format!("{producer} has two open transactions"));
             }
             read.insert_open(producer, before);
         }
@@ -318,12 +316,12 @@ impl Transactions {
         }
         let count = input.count(ENDED_BYTES_MIN)?;
         if count > ENDED_MAX {
-            return Err(format!("derived state: {count} ended transactions"));
+            return Err(format!("{count} ended transactions"));
         }
         before = Offset(0);
         for _ in 0..count {
             let marker = input.offset(before)?;
-            let first = below(input, marker)?;
+            let first = input.offset_below(marker)?;
             let producer = producer(input)?;
             read.ended.push_back(Ended {
                 producer,
@@ -349,33 +347,23 @@ fn encode_aborted(ranges: &[Aborted], out: &mut Vec<u8>) {
     }
 }
 
-fn decode_aborted(input: &mut Decoder<'_>, count: usize) -> Result<Vec<Aborted>, String> {
+fn decode_aborted(input: &mut Reader<'_>, count: usize) -> Result<Vec<Aborted>, String> {
     let mut ranges = Vec::with_capacity(count);
     let mut before = Offset(0);
     for _ in 0..count {
         let last = input.offset(before)?;
         ranges.push(Aborted {
-            first: below(input, last)?,
+            first: input.offset_below(last)?,
             producer: producer(input)?,
             last,
-            stable: below(input, last.plus(1))?,
+            stable: input.offset_below(last.plus(1))?,
         });
         before = last;
     }
     Ok(ranges)
 }
 
-/// An offset at or below `from`.
-fn below(input: &mut Decoder<'_>, from: Offset) -> Result<Offset, String> {
-    let distance = input.number()?;
-    let offset = from.0.checked_sub(distance);
-    offset
-        .filter(|&offset| distance >= 0 && offset >= 0)
-        .map(Offset)
-        .ok_or_else(|| format!("derived state: an offset is {distance} below {from}"))
-}
-
-fn producer(input: &mut Decoder<'_>) -> Result<ProducerId, String> {
+fn producer(input: &mut Reader<'_>) -> Result<ProducerId, String> {
     input.above(0, 0, "a producer's id").map(ProducerId)
 }
 

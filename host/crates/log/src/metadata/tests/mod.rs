@@ -7,7 +7,7 @@ mod machine;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::testing::Random;
+use crate::testing::{Random, copy_dir};
 
 fn name(text: &str) -> TopicName {
     TopicName::new(text).unwrap()
@@ -112,19 +112,6 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     files
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_dir(&path, &to);
-        } else {
-            std::fs::copy(&path, &to).unwrap();
-        }
-    }
 }
 
 /// sled writes a value into a file of its own once a leaf has grown too large; nobody syncs it.

@@ -9,6 +9,25 @@ use crate::store::{Cleanup, Entry, PartitionKey};
 
 const FAULTS: [Fault; 3] = [Fault::DiskFull, Fault::Write, Fault::Flush];
 
+/// How a store is opened again after a fault, if at all: after a kill or cleanly.
+const REOPENS: [Option<bool>; 3] = [None, Some(false), Some(true)];
+
+/// What counts is what the model says, also to the next start, and the same offsets take other
+/// contents.
+fn check_and_write_again(
+    subject: &mut Subject<'_>,
+    keys: [PartitionKey; 2],
+    reopens: Option<bool>,
+) {
+    subject.check_all();
+    if let Some(cleanly) = reopens {
+        subject.reopen(cleanly);
+        subject.check_all();
+    }
+    subject.write(group(subject, keys, 3));
+    subject.check_all();
+}
+
 /// Partitions that share a stream, so that a fault is theirs together.
 fn neighbours(subject: &Subject<'_>, topic: u8) -> [PartitionKey; 2] {
     let stream = subject.store().stream_of(key(topic, 0));
@@ -36,7 +55,7 @@ fn group(subject: &Subject<'_>, keys: [PartitionKey; 2], fill: u8) -> Vec<(Parti
 
 pub(super) fn what_failed_is_not_there(subject: &mut Subject<'_>) {
     for (n, fault) in (0..).zip(FAULTS) {
-        for reopens in [None, Some(false), Some(true)] {
+        for reopens in REOPENS {
             let keys = neighbours(subject, 60 + n);
             subject.write(group(subject, keys, 1));
             subject.environment.fail_next(fault);
@@ -46,14 +65,7 @@ pub(super) fn what_failed_is_not_there(subject: &mut Subject<'_>) {
                 let stored = subject.store().read(key, end, end.plus(9), ALL).unwrap();
                 assert!(stored.parts.is_empty(), "{fault:?}");
             }
-            subject.check_all();
-            if let Some(cleanly) = reopens {
-                subject.reopen(cleanly);
-                subject.check_all();
-            }
-            // The same offsets, other contents.
-            subject.write(group(subject, keys, 3));
-            subject.check_all();
+            check_and_write_again(subject, keys, reopens);
             subject.reopen(false);
             subject.check_all();
         }
@@ -116,7 +128,7 @@ pub(super) fn an_earlier_write_fails_with_a_later_one(subject: &mut Subject<'_>)
 
 pub(super) fn what_is_abandoned_is_not_there(subject: &mut Subject<'_>) {
     for written in [0, 1, 2] {
-        for reopens in [None, Some(false), Some(true)] {
+        for reopens in REOPENS {
             let keys = neighbours(subject, 67 + written);
             let stream = subject.store().stream_of(keys[0]);
             subject.write(group(subject, keys, 1));
@@ -130,14 +142,7 @@ pub(super) fn what_is_abandoned_is_not_there(subject: &mut Subject<'_>) {
             }
             subject.store().abandon(stream).unwrap();
             subject.store().flush(stream).unwrap();
-            subject.check_all();
-            if let Some(cleanly) = reopens {
-                subject.reopen(cleanly);
-                subject.check_all();
-            }
-            // The same offsets, other contents.
-            subject.write(group(subject, keys, 3));
-            subject.check_all();
+            check_and_write_again(subject, keys, reopens);
         }
     }
     subject.reopen(false);

@@ -7,16 +7,19 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Buf;
-use wstream_record::varint::put;
 use wstream_record::{Offset, Timestamp};
 
-use super::form::{self, CUT, put_count, take, take_u32};
+use super::form;
 use super::layout::{put_key, take_key};
+use crate::numbers::{Reader, put, put_count};
 use crate::store::PartitionKey;
 
 /// Bytes of a stretch that retention can remove by itself.
 const STRETCH_BYTES: u64 = 1 << 20;
+/// Bytes of a stored segment's number, and of a partition and a place at least.
+const ID_BYTES: usize = 8;
+const PART_BYTES_MIN: usize = 28;
+const PLACE_BYTES_MIN: usize = 6;
 
 /// Some batches of one partition that lie together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,12 +211,12 @@ impl SegmentIndex {
     }
 
     /// Reads a stored index; whatever the bytes are.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
-        let mut rest = form::open(bytes)?;
-        let values = take_u32(&mut rest)?;
-        let runs = take_u32(&mut rest)?;
-        let settled = rest.try_get_u8().map_err(|_| CUT)? != 0;
-        let begun = Timestamp(take(&mut rest)?);
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let mut input = form::open(bytes)?;
+        let values = input.small("a count of values")?;
+        let runs = input.small("a count of runs")?;
+        let settled = input.byte()? != 0;
+        let begun = Timestamp(input.number()?);
         let mut index = Self {
             values,
             runs,
@@ -221,14 +224,16 @@ impl SegmentIndex {
             begun,
             ..Self::default()
         };
-        for _ in 0..take_u32(&mut rest)? {
-            index.replaces.push(rest.try_get_u64().map_err(|_| CUT)?);
+        for _ in 0..input.count(ID_BYTES)? {
+            let id = input.bytes(ID_BYTES)?;
+            let id = id.try_into().expect("it has the length that was asked for");
+            index.replaces.push(u64::from_be_bytes(id));
         }
-        for _ in 0..take_u32(&mut rest)? {
-            let key = take_key(&mut rest).ok_or(CUT)?;
-            index.parts.insert(key, PartIndex::decode(&mut rest)?);
+        for _ in 0..input.count(PART_BYTES_MIN)? {
+            let key = input.taken(take_key)?;
+            index.parts.insert(key, PartIndex::decode(&mut input)?);
         }
-        form::end(rest)?;
+        input.finish()?;
         Ok(index)
     }
 }
@@ -257,32 +262,32 @@ impl PartIndex {
         }
     }
 
-    fn decode(rest: &mut &[u8]) -> Result<Self, &'static str> {
-        let mut part = Self::new(Offset(take(rest)?));
-        part.cut = take_option(rest)?;
-        part.start = take_option(rest)?;
-        part.end = Offset(take(rest)?);
-        part.high_watermark = take_option(rest)?;
-        let flags = rest.try_get_u8().map_err(|_| CUT)?;
+    fn decode(input: &mut Reader<'_>) -> Result<Self, String> {
+        let mut part = Self::new(Offset(input.number()?));
+        part.cut = take_option(input)?;
+        part.start = take_option(input)?;
+        part.end = Offset(input.number()?);
+        part.high_watermark = take_option(input)?;
+        let flags = input.byte()?;
         part.gone = flags & 1 != 0;
         part.reset = flags & 2 != 0;
-        part.appended = Timestamp(take(rest)?);
+        part.appended = Timestamp(input.number()?);
         let (mut offset, mut largest, mut value) = (part.begins.0, 0_i64, 0_i64);
-        for _ in 0..take_u32(rest)? {
-            let first = offset.wrapping_add(take(rest)?);
-            let next = first.wrapping_add(take(rest)?);
-            largest = largest.wrapping_add(take(rest)?);
-            value = value.wrapping_add(take(rest)?);
+        for _ in 0..input.count(PLACE_BYTES_MIN)? {
+            let first = offset.wrapping_add(input.number()?);
+            let next = first.wrapping_add(input.number()?);
+            largest = largest.wrapping_add(input.number()?);
+            value = value.wrapping_add(input.number()?);
             let place = Place {
                 first: Offset(first),
                 next: Offset(next),
                 largest: Timestamp(largest),
-                value: u32::try_from(value).map_err(|_| "a value's number is none")?,
-                at: take_u32(rest)?,
-                bytes: take_u32(rest)?,
+                value: u32::try_from(value).map_err(|_| format!("a value's number is {value}"))?,
+                at: input.small("a place in a value")?,
+                bytes: input.small("a place's length")?,
             };
             if place.next <= place.first {
-                return Err("a place holds nothing");
+                return Err("a place holds nothing".to_owned());
             }
             offset = next;
             part.places.push(place);
@@ -295,8 +300,8 @@ fn put_option(out: &mut Vec<u8>, offset: Option<Offset>) {
     put(out, offset.map_or(-1, |at| at.0));
 }
 
-fn take_option(rest: &mut &[u8]) -> Result<Option<Offset>, &'static str> {
-    let offset = take(rest)?;
+fn take_option(input: &mut Reader<'_>) -> Result<Option<Offset>, String> {
+    let offset = input.number()?;
     Ok((offset >= 0).then_some(Offset(offset)))
 }
 

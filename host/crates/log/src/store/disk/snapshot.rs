@@ -2,11 +2,15 @@
 //! batches, as of the beginning of some segment. The newest two are kept.
 
 use wstream_record::Offset;
-use wstream_record::varint::put;
 
-use super::form::{self, CUT, put_count, take, take_u32};
+use super::form;
 use super::layout::{put_key, take_key};
+use crate::numbers::{put, put_count};
 use crate::store::{Derived, Recovered};
+
+/// Bytes of a partition's marks, and of what is derived from one, at least.
+const MARKS_BYTES_MIN: usize = 23;
+const DERIVED_BYTES_MIN: usize = 21;
 
 /// The state of a stream before some segment.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,25 +43,23 @@ impl Snapshot {
         form::close(out)
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
-        let mut rest = form::open(bytes)?;
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let mut input = form::open(bytes)?;
         let mut snapshot = Self::default();
-        for _ in 0..take_u32(&mut rest)? {
+        for _ in 0..input.count(MARKS_BYTES_MIN)? {
             snapshot.marks.push(Recovered {
-                key: take_key(&mut rest).ok_or(CUT)?,
-                start: Offset(take(&mut rest)?),
-                end: Offset(take(&mut rest)?),
-                high_watermark: Offset(take(&mut rest)?),
+                key: input.taken(take_key)?,
+                start: Offset(input.number()?),
+                end: Offset(input.number()?),
+                high_watermark: Offset(input.number()?),
             });
         }
-        for _ in 0..take_u32(&mut rest)? {
-            let key = take_key(&mut rest).ok_or(CUT)?;
-            let length = usize::try_from(take_u32(&mut rest)?).map_err(|_| CUT)?;
-            let (bytes, after) = rest.split_at_checked(length).ok_or(CUT)?;
-            snapshot.derived.push((key, bytes.to_vec()));
-            rest = after;
+        for _ in 0..input.count(DERIVED_BYTES_MIN)? {
+            let key = input.taken(take_key)?;
+            let length = input.count(1)?;
+            snapshot.derived.push((key, input.bytes(length)?.to_vec()));
         }
-        form::end(rest)?;
+        input.finish()?;
         Ok(snapshot)
     }
 }

@@ -3,22 +3,10 @@
 use parking_lot::Mutex;
 use wstream_record::ManualClock;
 
-use super::super::*;
-use crate::sled::FreeSpace;
-use crate::sled::real::RealDisk;
+use super::*;
 use crate::sled::sim::{SimDisk, Step};
 use crate::store::conformance::{self, Environment, Fault};
-
-pub(super) fn options(streams: usize, durability: Durability) -> DiskOptions {
-    DiskOptions {
-        durability,
-        disk_free_min: ByteSize(0),
-        streams,
-        segment_bytes: ByteSize::mib(1),
-        scrub_interval: std::time::Duration::ZERO,
-        dirty_percent: 0,
-    }
-}
+use crate::testing::copy_dir;
 
 struct InSim {
     disk: Mutex<SimDisk>,
@@ -59,15 +47,6 @@ fn a_simulated_disk_conforms() {
     }
 }
 
-struct Nothing;
-
-impl Replay for Nothing {
-    fn derived(&mut self, _derived: Derived) -> bool {
-        true
-    }
-    fn entry(&mut self, _key: PartitionKey, _entry: crate::store::ReplayEntry<'_>) {}
-}
-
 #[test]
 fn the_number_of_streams_never_changes() {
     let disk = SimDisk::new(1);
@@ -95,25 +74,20 @@ struct InDirectory {
 impl Environment for InDirectory {
     fn open(&self) -> Arc<dyn LogStore> {
         let dir = self.dir.lock();
-        let (root, aside) = (dir.path().join("log"), dir.path().join("aside"));
         let faults = Arc::clone(&self.faults);
         let full = move |_: &std::path::Path| {
             let wanted = faults.lock().take();
             Ok(ByteSize(if wanted.is_some() { 0 } else { u64::MAX }))
         };
-        let disk = RealDisk::open(root, aside, FreeSpace::from_fn(full)).unwrap();
-        Arc::new(DiskStore::new(
-            Arc::new(disk),
-            &self.options,
-            self.clock.clock(),
-        ))
+        let disk = disk_in(dir.path(), FreeSpace::from_fn(full));
+        Arc::new(DiskStore::new(disk, &self.options, self.clock.clock()))
     }
 
     /// What is in the files at that time is what a kill leaves.
     fn kill(&self) {
         let to = tempfile::tempdir().unwrap();
         let mut dir = self.dir.lock();
-        copy(dir.path(), to.path());
+        copy_dir(dir.path(), to.path());
         let from = std::mem::replace(&mut *dir, to);
         self.left.lock().push(from);
     }
@@ -122,19 +96,6 @@ impl Environment for InDirectory {
     fn fail_next(&self, fault: Fault) {
         *self.faults.lock() = Some(fault);
         self.clock.advance(std::time::Duration::from_secs(2));
-    }
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
 

@@ -1,20 +1,17 @@
 //! What hangs or has no room costs what was not flushed, and nothing else.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use wstream_record::{LeaderEpoch, ManualClock, PartitionId, TopicId};
 
-use super::super::*;
-use super::conforms::options;
-use crate::sled::FreeSpace;
-use crate::sled::real::{Latch, RealDisk, Step};
+use super::*;
+use crate::sled::real::{Latch, Step};
 use crate::sled::sim::SimDisk;
-use crate::store::ReplayEntry;
 use crate::store::conformance::{self, Environment, Fault};
-use crate::testing::batch_of;
+use crate::testing::{batch_of, copy_dir};
 
 /// A directory in which any fault is a flush that does not come back.
 struct InHanging {
@@ -37,15 +34,14 @@ impl Environment for InHanging {
     fn open(&self) -> Arc<dyn LogStore> {
         let root = self.root(*self.kills.lock());
         fs::create_dir_all(&root).unwrap();
-        let (log, aside) = (root.join("log"), root.join("aside"));
-        let disk = Arc::new(RealDisk::open(log, aside, FreeSpace::system()).unwrap());
+        let disk = disk_in(&root, FreeSpace::system());
         *self.disk.lock() = Some(Arc::clone(&disk));
         Arc::new(DiskStore::new(disk, &self.options, self.clock.clock()))
     }
 
     fn kill(&self) {
         let mut kills = self.kills.lock();
-        copy(&self.root(*kills), &self.root(*kills + 1));
+        copy_dir(&self.root(*kills), &self.root(*kills + 1));
         *kills += 1;
     }
 
@@ -64,19 +60,6 @@ impl Drop for InHanging {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 #[test]
 fn a_disk_whose_flushes_hang_conforms() {
     for (streams, durability) in [(1, Durability::Process), (3, Durability::Disk)] {
@@ -91,15 +74,6 @@ fn a_disk_whose_flushes_hang_conforms() {
             })
         });
     }
-}
-
-struct Nothing;
-
-impl Replay for Nothing {
-    fn derived(&mut self, _derived: Derived) -> bool {
-        true
-    }
-    fn entry(&mut self, _key: PartitionKey, _entry: ReplayEntry<'_>) {}
 }
 
 const KEY: PartitionKey = PartitionKey {
@@ -127,13 +101,10 @@ fn bytes_of(entries: &[(PartitionKey, Entry)]) -> usize {
 fn a_segment_that_does_not_close_is_taken_over() {
     for step in [Step::Sync, Step::Close] {
         let dir = tempfile::tempdir().unwrap();
-        let (log, aside) = (dir.path().join("log"), dir.path().join("aside"));
-        let disk = RealDisk::open(log, aside, FreeSpace::system()).unwrap();
-        let disk = Arc::new(disk);
+        let disk = disk_in(dir.path(), FreeSpace::system());
         let clock = ManualClock::default();
         let options = options(1, Durability::Process);
-        let store = DiskStore::new(Arc::<RealDisk>::clone(&disk), &options, clock.clock());
-        store.recover(&mut Nothing).unwrap();
+        let store = started(Arc::<RealDisk>::clone(&disk), &options, clock.clock());
         let entries: Vec<_> = (0..5).map(|n| entry(n, 40_000)).collect();
         for n in 0..5 {
             if n == 4 {
@@ -153,8 +124,7 @@ fn a_segment_that_does_not_close_is_taken_over() {
         assert_eq!(store.trouble(), None);
         store.close(&Vec::new).unwrap();
         drop(store);
-        let store = DiskStore::new(Arc::<RealDisk>::clone(&disk), &options, clock.clock());
-        store.recover(&mut Nothing).unwrap();
+        let store = started(Arc::<RealDisk>::clone(&disk), &options, clock.clock());
         let read: usize = stored(&store).iter().map(Bytes::len).sum();
         assert_eq!(read, bytes_of(&entries), "{step:?}");
         latch.open();
@@ -167,8 +137,7 @@ fn a_full_disk_costs_what_was_written_before_too() {
     let clock = ManualClock::default();
     let mut options = options(1, Durability::Process);
     options.disk_free_min = ByteSize(10);
-    let store = DiskStore::new(Arc::new(disk.clone()), &options, clock.clock());
-    store.recover(&mut Nothing).unwrap();
+    let store = started(Arc::new(disk.clone()), &options, clock.clock());
     store.write(0, &[entry(0, 10)], &Vec::new).unwrap();
     disk.set_free(ByteSize(5));
     clock.advance(std::time::Duration::from_secs(2));

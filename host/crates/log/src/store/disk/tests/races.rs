@@ -6,21 +6,8 @@ use std::sync::atomic::AtomicBool;
 use wstream_record::{LeaderEpoch, ManualClock, PartitionId, TopicId};
 
 use super::super::segment::Trouble;
-use super::super::*;
-use super::conforms::options;
-use crate::sled::FreeSpace;
-use crate::sled::real::RealDisk;
-use crate::store::ReplayEntry;
+use super::*;
 use crate::testing::batch_of;
-
-struct Nothing;
-
-impl Replay for Nothing {
-    fn derived(&mut self, _derived: Derived) -> bool {
-        true
-    }
-    fn entry(&mut self, _key: PartitionKey, _entry: ReplayEntry<'_>) {}
-}
 
 fn key(partition: i32) -> PartitionKey {
     PartitionKey {
@@ -53,13 +40,10 @@ fn read_all(store: &DiskStore, done: &AtomicBool) {
 #[test]
 fn a_removed_segment_is_never_opened_again() {
     let dir = tempfile::tempdir().unwrap();
-    let (root, aside) = (dir.path().join("log"), dir.path().join("aside"));
-    let disk = RealDisk::open(root, aside, FreeSpace::system()).unwrap();
-    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let disk: Arc<dyn Disk> = disk_in(dir.path(), FreeSpace::system());
     let clock = ManualClock::default();
     let options = options(1, Durability::Process);
-    let store = DiskStore::new(Arc::clone(&disk), &options, clock.clock());
-    store.recover(&mut Nothing).unwrap();
+    let store = started(Arc::clone(&disk), &options, clock.clock());
     let done = AtomicBool::new(false);
     let mut removed = Vec::new();
     std::thread::scope(|scope| {

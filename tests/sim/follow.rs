@@ -10,8 +10,10 @@ use wstream_record::{
 use super::batches::{Shape, marker, numbered, placed, transactional};
 use super::model::{Copied, Kind};
 use super::run::{Run, check_refusal};
-use crate::derived::{Aborted, Derived, ProducerBudget};
+use crate::derived::{Derived, ProducerBudget};
 use crate::partition::Upto;
+use crate::store::Aborted;
+use crate::store::aborted::overlapping;
 
 impl Copied {
     fn push(&mut self, batch: RecordBatch) {
@@ -66,15 +68,17 @@ impl Copied {
     }
 
     /// What follows from the batches, with those below the start or without them.
-    fn derived(&self, with_below: bool) -> Derived {
+    fn derived(&self, with_below: bool) -> (Derived, Vec<Aborted>) {
+        let mut aborted = Vec::new();
         let mut derived = Derived::new(Arc::new(ProducerBudget::default()));
         let below = self.below.iter().filter(|_| with_below);
         for batch in below.chain(&self.batches) {
             let header = batch.header();
-            derived.note(header, header.is_control().then_some(batch), Timestamp(0));
+            let control = header.is_control().then_some(batch);
+            aborted.extend(derived.note(header, control, Timestamp(0)));
         }
         derived.drop_below(Offset(self.start));
-        derived
+        (derived, aborted)
     }
 }
 
@@ -298,9 +302,11 @@ impl Run {
         let part = &self.parts[at];
         let all = [true, false].map(|with_below| part.copied.derived(with_below));
         let epochs = partition.epochs();
-        let fits = all.iter().any(|derived| derived.epochs.starts() == epochs);
+        let fits = all
+            .iter()
+            .any(|(derived, _)| derived.epochs.starts() == epochs);
         assert!(fits, "{}: {epochs:?}", part.name);
-        let stable = all.iter().map(|derived| {
+        let stable = all.iter().map(|(derived, _)| {
             let stable = derived.transactions.last_stable(marks.high_watermark);
             stable.max(marks.log_start)
         });
@@ -308,9 +314,12 @@ impl Run {
         let fits = stable.contains(&marks.last_stable);
         assert!(fits, "{}: {:?} {stable:?}", part.name, marks.last_stable);
         let aborted = |from: Offset| {
-            let all = all
-                .iter()
-                .map(|d| d.transactions.aborted_in(from, marks.log_end));
+            let all = all.iter().map(|(_, ranges)| {
+                let mut found = Vec::new();
+                overlapping(ranges, from, marks.log_end, &mut found);
+                found.sort_unstable_by_key(|range| (range.first.max(marks.log_start), range.last));
+                found
+            });
             let bare = |a: &Aborted| (a.producer, a.first.max(marks.log_start), a.last);
             all.map(|found| found.iter().map(bare).collect())
                 .collect::<Vec<Vec<_>>>()

@@ -31,7 +31,7 @@ mod topic;
 
 pub use config::{Durability, LogConfig};
 pub use data_dir::{DataDir, DataDirError, FORMAT};
-pub use derived::{Aborted, EpochEnd, EpochStart};
+pub use derived::{EpochEnd, EpochStart};
 pub use errors::{
     AppendError, DeleteError, DocumentError, MetadataError, OpenError, ReadError, StoreError,
     TopicError,
@@ -43,7 +43,7 @@ pub use partition::{
     AppendTicket, Appended, Commit, Fetched, Marks, Partition, Role, Stats, Upto, Waiter,
 };
 pub use sled::FreeSpace;
-pub use store::Missing;
+pub use store::{Aborted, Missing};
 pub use table::{Decoder, LastRecord, LastRecords, Table, TableBatch, TableError, TableSettings};
 pub use topic::{
     Cleanup, MESSAGE_BYTES_MAX_DEFAULT, PARTITIONS_MAX, RetentionBy, SEGMENT_AGE_DEFAULT,

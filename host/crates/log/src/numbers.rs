@@ -90,6 +90,10 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// Refuses what stands behind the last field.
     pub(crate) fn finish(self) -> Result<(), String> {
         if self.rest.is_empty() {

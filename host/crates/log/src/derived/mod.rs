@@ -1,6 +1,7 @@
 //! What follows from a partition's batches and transaction markers, and from nothing else: which
-//! batches an idempotent producer sent, where each leader epoch began, which transactions are open
-//! or were aborted. Whoever takes note of the same batches knows the same.
+//! batches an idempotent producer sent, where each leader epoch began, which transactions are open.
+//! Whoever takes note of the same batches knows the same. What a marker aborted is answered once, when
+//! it is noted: the store keeps it.
 //!
 //! Each of the three is fed batch by batch in the order of offsets, goes back to an earlier offset
 //! (`truncate`) and drops what lies below the log start (`drop_below`). Where going back is not
@@ -28,13 +29,15 @@ use wstream_record::{BatchHeader, Offset, RecordBatch, Timestamp};
 pub(crate) use epochs::Epochs;
 pub use epochs::{EpochEnd, EpochStart};
 pub(crate) use producers::{ProducerBudget, Producers, Verdict};
-pub use transactions::Aborted;
 pub(crate) use transactions::{Marker, Transactions};
 
 use crate::numbers::Reader;
+use crate::store::Aborted;
 
 /// The version of the encoding.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version before also held the aborted ranges, of which no node ever had any.
+const VERSION_WITH_ABORTED: u8 = 1;
 
 /// What is derived from one partition.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub(crate) struct Derived {
     pub(crate) producers: Producers,
     /// Leader epochs and where they began.
     pub(crate) epochs: Epochs,
-    /// Open and aborted transactions.
+    /// Open transactions.
     pub(crate) transactions: Transactions,
 }
 
@@ -61,24 +64,25 @@ impl Derived {
     /// a control batch. `now` is when it was appended here; producers expire by it.
     ///
     /// What is stored counts: nothing is refused here. A control batch that is no transaction's
-    /// marker ends no transaction and touches no producer; it is logged.
+    /// marker ends no transaction and touches no producer; it is logged. Answers what it aborted.
     pub(crate) fn note(
         &mut self,
         header: &BatchHeader,
         control: Option<&RecordBatch>,
         now: Timestamp,
-    ) {
+    ) -> Option<Aborted> {
         self.epochs.note(header.leader_epoch, header.base_offset);
         if !header.is_control() {
             self.producers.note(header, now);
             self.transactions.note(header);
-            return;
+            return None;
         }
         let parsed = control.map_or(Err("the batch was not given"), Marker::parse);
         match (parsed, header.producer) {
             (Ok(Some(marker)), Some(stamp)) => {
                 self.producers.note_marker(stamp, header.base_offset, now);
-                self.transactions
+                return self
+                    .transactions
                     .note_marker(stamp.id, marker, header.base_offset);
             }
             // Compaction has emptied it: nothing of the transaction is left.
@@ -86,6 +90,7 @@ impl Derived {
             (Ok(Some(_)), None) => ignored(header, "a marker names no producer"),
             (Err(reason), _) => ignored(header, reason),
         }
+        None
     }
 
     /// Forgets what came from batches at or above `end`. `false`: what is left is not enough to say
@@ -129,7 +134,7 @@ impl Derived {
     fn read(bytes: &[u8], budget: Arc<ProducerBudget>) -> Result<Self, String> {
         let mut input = Reader::new(bytes);
         let version = input.byte()?;
-        if version != VERSION {
+        if !(VERSION_WITH_ABORTED..=VERSION).contains(&version) {
             return Err(format!(
                 "it has version {version}, this node reads {VERSION}"
             ));
@@ -139,6 +144,9 @@ impl Derived {
             epochs: Epochs::decode(&mut input)?,
             transactions: Transactions::decode(&mut input)?,
         };
+        if version == VERSION_WITH_ABORTED && input.number()? != 0 {
+            return Err("it holds aborted ranges, which belong to the segments".to_owned());
+        }
         input.finish()?;
         Ok(read)
     }

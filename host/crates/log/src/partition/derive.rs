@@ -12,7 +12,7 @@ use super::Core;
 use super::role::Role;
 use crate::derived::{Derived, ProducerBudget};
 use crate::errors::{AppendError, StoreError};
-use crate::store::{self, LogStore, PartitionKey, Recovered, Replay, ReplayEntry};
+use crate::store::{self, Aborted, LogStore, PartitionKey, Recovered, Replay, ReplayEntry};
 
 /// Derives from the batches in [start, end).
 fn derive(
@@ -23,11 +23,16 @@ fn derive(
     now: Timestamp,
 ) -> Result<Derived, StoreError> {
     let mut derived = Derived::new(Arc::clone(producers));
+    let mut aborted = Vec::new();
     store.look(key, start, end, &mut |batch| {
         let header = batch.header();
-        derived.note(header, header.is_control().then_some(batch), now);
+        aborted.extend(derived.note(header, header.is_control().then_some(batch), now));
         ControlFlow::Continue(())
     })?;
+    // The store has them, unless it lost an index.
+    for range in aborted {
+        store.note_aborted(key, range);
+    }
     derived.drop_below(start);
     Ok(derived)
 }
@@ -145,10 +150,15 @@ impl Replay for Recovery {
         true
     }
 
-    fn entry(&mut self, key: PartitionKey, entry: ReplayEntry<'_>) {
+    fn entry(&mut self, key: PartitionKey, entry: ReplayEntry<'_>) -> Option<Aborted> {
         let now = self.now;
         match entry {
-            ReplayEntry::Batch { header, control } => self.of(key).note(header, control, now),
+            ReplayEntry::Batch { header, control } => {
+                return self.of(key).note(header, control, now);
+            }
+            ReplayEntry::Incomplete => {
+                self.incomplete.insert(key);
+            }
             ReplayEntry::Start(start) => self.of(key).drop_below(start),
             ReplayEntry::End(end) => {
                 if !self.of(key).truncate(end) {
@@ -161,5 +171,6 @@ impl Replay for Recovery {
                 self.derived.insert(key, fresh);
             }
         }
+        None
     }
 }

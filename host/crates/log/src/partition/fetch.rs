@@ -11,9 +11,9 @@ use bytes::Bytes;
 use wstream_record::{ByteSize, LeaderEpoch, Offset, RecordBatch, Timestamp};
 
 use super::{Core, Marks, Partition, Role, State};
-use crate::derived::{Aborted, EpochEnd};
-use crate::errors::ReadError;
-use crate::store::Stored;
+use crate::derived::EpochEnd;
+use crate::errors::{ReadError, StoreError};
+use crate::store::{Aborted, Stored};
 
 /// How often a read is done again because the end of the log was cut meanwhile.
 const READS_MAX: usize = 10;
@@ -109,11 +109,11 @@ impl Partition {
             if plan.diverging.is_some() || from >= plan.end {
                 return Ok(Fetched::nothing(from, plan.marks, plan.diverging));
             }
-            let stored = match core.tail.read(from, plan.end, limit) {
-                Some(held) => held,
-                None => core.read_store(from, plan.end, limit).await?,
+            let read = match core.tail.read(from, plan.end, limit) {
+                Some(held) => core.with_aborted(from, upto, held).await?,
+                None => core.read_store(from, plan.end, limit, upto).await?,
             };
-            if let Some(fetched) = core.check_read(from, upto, &plan, stored)? {
+            if let Some(fetched) = core.check_read(from, &plan, read)? {
                 return Ok(fetched);
             }
         }
@@ -190,20 +190,48 @@ impl Core {
         from: Offset,
         end: Offset,
         limit: ByteSize,
-    ) -> Result<Stored, ReadError> {
+        upto: Upto,
+    ) -> Result<(Stored, Vec<Aborted>), ReadError> {
         let core = Arc::clone(self);
-        let read = move || core.shared.store.read(core.key, from, end, limit);
-        let stored = self.shared.pool.blocking(read).await;
-        Ok(stored.ok_or(ReadError::Closed)??)
+        let read = move || {
+            let stored = core.shared.store.read(core.key, from, end, limit)?;
+            let aborted = match core.wants_aborted(from, upto) {
+                true => core.shared.store.aborted(core.key, from, stored.next)?,
+                false => Vec::new(),
+            };
+            Ok::<_, StoreError>((stored, aborted))
+        };
+        let read = self.shared.pool.blocking(read).await;
+        Ok(read.ok_or(ReadError::Closed)??)
+    }
+
+    /// What came from memory, with what of it was aborted: that may have to be read.
+    async fn with_aborted(
+        self: &Arc<Self>,
+        from: Offset,
+        upto: Upto,
+        stored: Stored,
+    ) -> Result<(Stored, Vec<Aborted>), ReadError> {
+        if !self.wants_aborted(from, upto) {
+            return Ok((stored, Vec::new()));
+        }
+        let (core, next) = (Arc::clone(self), stored.next);
+        let read = move || core.shared.store.aborted(core.key, from, next);
+        let aborted = self.shared.pool.blocking(read).await;
+        Ok((stored, aborted.ok_or(ReadError::Closed)??))
+    }
+
+    /// Whether a reader is to be told of aborted transactions, and there may be any.
+    fn wants_aborted(&self, from: Offset, upto: Upto) -> bool {
+        upto == Upto::LastStable && self.shared.store.has_aborted(self.key, from)
     }
 
     /// Whether what was read may be answered; `None` if it is to be read again.
     fn check_read(
         &self,
         from: Offset,
-        upto: Upto,
         plan: &Plan,
-        stored: Stored,
+        (stored, mut aborted): (Stored, Vec<Aborted>),
     ) -> Result<Option<Fetched>, ReadError> {
         let state = self.state.lock();
         if state.closed {
@@ -217,10 +245,10 @@ impl Core {
             return Ok(None);
         }
         let next = stored.next.max(from);
-        let aborted = match upto {
-            Upto::LastStable => state.derived.transactions.aborted_in(from, next),
-            Upto::LogEnd | Upto::HighWatermark => Vec::new(),
-        };
+        for range in &mut aborted {
+            range.first = range.first.max(state.log_start);
+        }
+        aborted.sort_unstable_by_key(|range| (range.first, range.last));
         Ok(Some(Fetched {
             parts: stored.parts,
             next,

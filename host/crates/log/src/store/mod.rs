@@ -26,9 +26,11 @@ use wstream_record::{
     BatchHeader, ByteSize, Offset, PartitionId, RecordBatch, Timestamp, TopicId, TopicPartition,
 };
 
+pub use self::aborted::Aborted;
 use crate::errors::StoreError;
 pub(crate) use crate::sled::Done;
 
+pub(crate) mod aborted;
 pub(crate) mod compact;
 #[cfg(test)]
 pub(crate) mod conformance;
@@ -68,8 +70,8 @@ pub(crate) trait Replay {
     /// What was derived as of some point; `false` if it does not read, and an older one is wanted.
     fn derived(&mut self, derived: Derived) -> bool;
     /// What came behind that point (or from the beginning), in each partition's order. For a batch,
-    /// its header and, of a control batch, the whole batch.
-    fn entry(&mut self, key: PartitionKey, entry: ReplayEntry<'_>);
+    /// its header and, of a control batch, the whole batch. Answers what a marker aborted.
+    fn entry(&mut self, key: PartitionKey, entry: ReplayEntry<'_>) -> Option<Aborted>;
 }
 
 /// Something that happened to a partition, without what nothing is derived from.
@@ -86,6 +88,8 @@ pub(crate) enum ReplayEntry<'a> {
     End(Offset),
     /// It begins anew, or was deleted.
     Reset,
+    /// What its markers aborted is not known of all segments: all its batches must be read.
+    Incomplete,
 }
 
 /// Where a partition's log begins and ends.
@@ -237,6 +241,22 @@ pub(crate) trait LogStore: fmt::Debug + Send + Sync {
         end: Offset,
         look: &mut dyn FnMut(&RecordBatch) -> ControlFlow<()>,
     ) -> Result<(), StoreError>;
+
+    /// Takes note of what a marker aborted, which was flushed: it is kept with the segment that holds
+    /// the marker, and goes with it. Noting the same one again changes nothing. Called by the one
+    /// writer of the stream before it writes again, and after `recover`.
+    fn note_aborted(&self, key: PartitionKey, range: Aborted);
+
+    /// Whether a transaction may have been aborted at or above `from`. Reads nothing.
+    fn has_aborted(&self, key: PartitionKey, from: Offset) -> bool;
+
+    /// What was aborted and overlaps [from, next), in the order of markers.
+    fn aborted(
+        &self,
+        key: PartitionKey,
+        from: Offset,
+        next: Offset,
+    ) -> Result<Vec<Aborted>, StoreError>;
 
     /// The boundary of batches at or below `at`: the first offset of the batch that holds it, or
     /// `at` itself if none does.

@@ -10,8 +10,8 @@ use wstream_record::{ByteSize, Offset, RecordBatch, Timestamp};
 use crate::errors::StoreError;
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    Cleanup, Derived, Done, Entry, Extent, Found, Hole, LogStore, PartitionKey, Recovered, Replay,
-    Stored,
+    Aborted, Cleanup, Derived, Done, Entry, Extent, Found, Hole, LogStore, PartitionKey, Recovered,
+    Replay, Stored,
 };
 
 /// Before which call something happens; after it, for a write.
@@ -124,6 +124,20 @@ impl LogStore for HookedStore {
     ) -> Result<(), StoreError> {
         self.act(Call::Look)?;
         self.inner.look(key, from, end, look)
+    }
+    fn note_aborted(&self, key: PartitionKey, range: Aborted) {
+        self.inner.note_aborted(key, range);
+    }
+    fn has_aborted(&self, key: PartitionKey, from: Offset) -> bool {
+        self.inner.has_aborted(key, from)
+    }
+    fn aborted(
+        &self,
+        key: PartitionKey,
+        from: Offset,
+        next: Offset,
+    ) -> Result<Vec<Aborted>, StoreError> {
+        self.inner.aborted(key, from, next)
     }
     fn boundary(&self, key: PartitionKey, at: Offset) -> Result<Offset, StoreError> {
         self.inner.boundary(key, at)

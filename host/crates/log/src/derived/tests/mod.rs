@@ -13,6 +13,7 @@ use wstream_record::{
 use self::model::{Kept, Model};
 use super::*;
 use crate::numbers::put;
+use crate::store::aborted;
 use crate::testing::{Random, batch_of};
 
 /// The header of a data batch at `base`.
@@ -64,6 +65,8 @@ struct Run {
     random: Random,
     model: Model,
     derived: Derived,
+    /// What a store would keep.
+    aborted: Vec<Aborted>,
     budget: Arc<ProducerBudget>,
     now: i64,
     leader_epoch: i32,
@@ -78,6 +81,7 @@ impl Run {
             random: Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             model: Model::default(),
             derived: Derived::new(Arc::clone(&budget)),
+            aborted: Vec::new(),
             budget,
             now: 1_000,
             leader_epoch: 0,
@@ -160,8 +164,9 @@ impl Run {
         header.leader_epoch = LeaderEpoch(self.leader_epoch);
         let parsed = control.as_ref().map(Marker::parse);
         let marker = parsed.and_then(|marker| marker.ok().flatten());
-        self.derived
-            .note(&header, control.as_ref(), Timestamp(self.now));
+        let now = Timestamp(self.now);
+        self.aborted
+            .extend(self.derived.note(&header, control.as_ref(), now));
         if let Some(stamp) = header
             .producer
             .filter(|_| control.is_none() || marker.is_some())
@@ -187,7 +192,9 @@ impl Run {
     fn raise_start(&mut self) {
         let above = self.model.high_watermark - self.model.start;
         self.model.start += self.below(above / 2 + 1);
-        self.derived.drop_below(Offset(self.model.start));
+        let start = Offset(self.model.start);
+        self.derived.drop_below(start);
+        self.aborted.retain(|range| range.last >= start);
     }
 
     /// Mostly to where nothing was committed.
@@ -217,11 +224,12 @@ impl Run {
             known && self.model.of(id).any(|k| k.header.base_offset.0 >= end)
         });
         self.model.truncate(end);
+        aborted::truncate(&mut self.aborted, Offset(end));
         self.truncated += 1;
         if !self.derived.truncate(Offset(end)) {
             assert!(reasons || !transactions, "rebuilt for no reason");
             self.rebuilt += 1;
-            self.derived = self.model.rebuild(&self.budget);
+            (self.derived, self.aborted) = self.model.rebuild(&self.budget);
         }
     }
 
@@ -247,17 +255,15 @@ impl Run {
         for _ in 0..4 {
             let from = self.below(self.model.end + 2).max(self.model.start);
             let next = from + 1 + self.below(30);
-            let found = self
-                .derived
-                .transactions
-                .aborted_in(Offset(from), Offset(next));
+            let mut found = Vec::new();
+            aborted::overlapping(&self.aborted, Offset(from), Offset(next), &mut found);
             let start = self.model.start;
             let row = |r: &Aborted| (r.first.0.max(start), r.last.0, r.producer.0);
             let rows: Vec<_> = found.iter().map(row).collect();
             let expected = self.model.aborted_in(from, next);
             assert_eq!(rows.iter().copied().collect::<BTreeSet<_>>(), expected);
             assert_eq!(rows.len(), expected.len());
-            assert!(found.is_sorted_by_key(|range| range.first));
+            assert!(found.is_sorted_by_key(|range| range.last));
         }
         for id in 0..PRODUCERS as i64 {
             self.compare_producer(id);
@@ -402,6 +408,19 @@ fn a_stated_count_reserves_nothing_that_the_bytes_do_not_hold() {
     out.push(0);
     assert!(Derived::decode(&out, Arc::default()).is_err());
     out[0] = VERSION + 1;
+    assert!(Derived::decode(&out, Arc::default()).is_err());
+}
+
+#[test]
+fn the_version_before_is_read_if_it_holds_no_aborted_ranges() {
+    let mut out = Vec::new();
+    let derived = Derived::new(Arc::default());
+    derived.encode(&mut out);
+    out[0] = VERSION_WITH_ABORTED;
+    assert!(Derived::decode(&out, Arc::default()).is_err(), "it is cut");
+    out.push(0);
+    assert_eq!(Derived::decode(&out, Arc::default()), Ok(derived));
+    *out.last_mut().unwrap() = 2;
     assert!(Derived::decode(&out, Arc::default()).is_err());
 }
 

@@ -183,15 +183,16 @@ impl Model {
     }
 
     /// Begins anew with what the log still holds, as the caller of `truncate` does.
-    pub(super) fn rebuild(&mut self, budget: &Arc<ProducerBudget>) -> Derived {
+    pub(super) fn rebuild(&mut self, budget: &Arc<ProducerBudget>) -> (Derived, Vec<Aborted>) {
         let start = Offset(self.start);
         self.kept.retain(|kept| kept.header.next_offset() > start);
         self.forgotten.clear();
         self.last_seen.clear();
         self.cut.clear();
         let mut fresh = Derived::new(Arc::clone(budget));
+        let mut aborted = Vec::new();
         for kept in &self.kept {
-            fresh.note(&kept.header, kept.control.as_ref(), kept.at);
+            aborted.extend(fresh.note(&kept.header, kept.control.as_ref(), kept.at));
             let read = !kept.header.is_control() || kept.marker.is_some();
             if let Some(stamp) = kept.header.producer.filter(|_| read) {
                 self.last_seen.insert(stamp.id.0, kept.at.0);
@@ -199,6 +200,6 @@ impl Model {
         }
         fresh.drop_below(start);
         fresh.transactions.committed_to(Offset(self.high_watermark));
-        fresh
+        (fresh, aborted)
     }
 }

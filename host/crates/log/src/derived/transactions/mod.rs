@@ -1,5 +1,5 @@
-//! Knows which transactions of a partition are open and which were aborted, so that a reader of
-//! committed records stops before what is undecided and leaves out what was aborted.
+//! Knows which transactions of a partition are open, so that a reader of committed records stops
+//! before what is undecided, and says of each marker what it aborted, which readers leave out.
 //!
 //! A transactional batch of a producer that has none open opens one at its first offset; the
 //! producer's next marker ends it. Up to `last_stable` everything is decided: it lies below the
@@ -14,8 +14,7 @@
 //! Open transactions are bounded where they come from: the leader asks `has_room` and refuses the
 //! batch that would open one beyond `OPEN_MAX`. One that is stored is never forgotten, as readers
 //! would take its records for committed.
-//! Aborted ranges are not forgotten for a bound either: each takes 32 bytes and stands for a marker
-//! in the log of more than twice that, and goes when the log starts above it.
+//! Aborted ranges are not kept here: the store keeps each with the segment that holds its marker.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -23,28 +22,15 @@ use bytes::Buf;
 use wstream_record::{BatchHeader, Offset, ProducerId, RecordBatch};
 
 use crate::numbers::{Reader, put, put_above, put_count};
+use crate::store::Aborted;
 
 /// Transactions open in one partition, as far as its leader lets them.
 const OPEN_MAX: usize = 10_000;
 /// Ended transactions kept; beyond that those that ended first go.
 const ENDED_MAX: usize = 10_000;
-/// Bytes of an encoded open transaction, ended one and aborted range at least.
+/// Bytes of an encoded open transaction and ended one at least.
 const OPEN_BYTES_MIN: usize = 2;
 const ENDED_BYTES_MIN: usize = 3;
-const ABORTED_BYTES_MIN: usize = 4;
-
-/// An aborted transaction: the producer's transactional batches from `first` to `last` do not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Aborted {
-    /// Whose.
-    pub producer: ProducerId,
-    /// Its first offset, or the log start where that was raised above it.
-    pub first: Offset,
-    /// The marker's offset.
-    pub last: Offset,
-    /// Every transaction that ends behind this one begins here or later: a search can stop.
-    pub(crate) stable: Offset,
-}
 
 /// How a transaction ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,8 +98,6 @@ pub(crate) struct Transactions {
     beyond: Option<Beyond>,
     /// All that ended at or above are in `ended`.
     ended_from: Offset,
-    /// In the order of markers.
-    aborted: Vec<Aborted>,
 }
 
 impl Transactions {
@@ -152,23 +136,6 @@ impl Transactions {
             .fold(high_watermark, Offset::min)
     }
 
-    /// Aborted transactions that overlap [from, next), by first offset.
-    #[must_use]
-    pub(crate) fn aborted_in(&self, from: Offset, next: Offset) -> Vec<Aborted> {
-        let begin = self.aborted.partition_point(|range| range.last < from);
-        let mut found = Vec::new();
-        for range in self.aborted.get(begin..).unwrap_or_default() {
-            if range.first < next {
-                found.push(*range);
-            }
-            if range.stable >= next {
-                break;
-            }
-        }
-        found.sort_unstable_by_key(|range| (range.first, range.last));
-        found
-    }
-
     /// Takes note of a stored batch that is no marker.
     pub(super) fn note(&mut self, header: &BatchHeader) {
         let Some(stamp) = header.producer.filter(|_| header.is_transactional()) else {
@@ -179,11 +146,14 @@ impl Transactions {
         }
     }
 
-    /// Takes note of a stored marker. One that ends nothing leaves nothing.
-    pub(super) fn note_marker(&mut self, producer: ProducerId, marker: Marker, at: Offset) {
-        let Some(first) = self.open.remove(&producer) else {
-            return;
-        };
+    /// Takes note of a stored marker; answers what it aborted. One that ends nothing leaves nothing.
+    pub(super) fn note_marker(
+        &mut self,
+        producer: ProducerId,
+        marker: Marker,
+        at: Offset,
+    ) -> Option<Aborted> {
+        let first = self.open.remove(&producer)?;
         self.by_first.remove(&(first, producer));
         if self.ended.len() >= ENDED_MAX {
             self.drop_oldest_ended();
@@ -193,16 +163,14 @@ impl Transactions {
             first,
             marker: at,
         });
-        if marker == Marker::Abort {
-            let open = self.by_first.first().map(|&(first, _)| first);
-            let behind = at.plus(1);
-            self.aborted.push(Aborted {
-                producer,
-                first,
-                last: at,
-                stable: open.map_or(behind, |first| first.min(behind)),
-            });
-        }
+        let open = self.by_first.first().map(|&(first, _)| first);
+        let behind = at.plus(1);
+        (marker == Marker::Abort).then(|| Aborted {
+            producer,
+            first,
+            last: at,
+            stable: open.map_or(behind, |first| first.min(behind)),
+        })
     }
 
     fn insert_open(&mut self, producer: ProducerId, first: Offset) {
@@ -249,8 +217,6 @@ impl Transactions {
                 self.insert_open(ended.producer, ended.first);
             }
         }
-        let kept = self.aborted.partition_point(|range| range.last < end);
-        self.aborted.truncate(kept);
         self.ended_from <= end
     }
 
@@ -267,8 +233,6 @@ impl Transactions {
         if let Some(beyond) = &mut self.beyond {
             beyond.first = beyond.first.max(start);
         }
-        let gone = self.aborted.partition_point(|range| range.last < start);
-        self.aborted.drain(..gone);
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
@@ -293,8 +257,6 @@ impl Transactions {
             put(out, ended.producer.0);
             before = ended.marker;
         }
-        put_count(out, self.aborted.len());
-        encode_aborted(&self.aborted, out);
     }
 
     pub(super) fn decode(input: &mut Reader<'_>) -> Result<Self, String> {
@@ -330,37 +292,8 @@ impl Transactions {
             });
             before = marker;
         }
-        let count = input.count(ABORTED_BYTES_MIN)?;
-        read.aborted = decode_aborted(input, count)?;
         Ok(read)
     }
-}
-
-fn encode_aborted(ranges: &[Aborted], out: &mut Vec<u8>) {
-    let mut before = Offset(0);
-    for range in ranges {
-        put_above(out, range.last.0, before.0);
-        put_above(out, range.last.0, range.first.0);
-        put(out, range.producer.0);
-        put_above(out, range.last.plus(1).0, range.stable.0);
-        before = range.last;
-    }
-}
-
-fn decode_aborted(input: &mut Reader<'_>, count: usize) -> Result<Vec<Aborted>, String> {
-    let mut ranges = Vec::with_capacity(count);
-    let mut before = Offset(0);
-    for _ in 0..count {
-        let last = input.offset(before)?;
-        ranges.push(Aborted {
-            first: input.offset_below(last)?,
-            producer: producer(input)?,
-            last,
-            stable: input.offset_below(last.plus(1))?,
-        });
-        before = last;
-    }
-    Ok(ranges)
 }
 
 fn producer(input: &mut Reader<'_>) -> Result<ProducerId, String> {

@@ -9,15 +9,13 @@ fn begin(transactions: &mut Transactions, producer: i64, at: i64) {
     transactions.note(&header);
 }
 
-fn end(transactions: &mut Transactions, producer: i64, marker: Marker, at: i64) {
-    transactions.note_marker(ProducerId(producer), marker, Offset(at));
+fn end(transactions: &mut Transactions, producer: i64, marker: Marker, at: i64) -> Option<Row> {
+    let ended = transactions.note_marker(ProducerId(producer), marker, Offset(at));
+    ended.map(|r| (r.producer.0, r.first.0, r.last.0, r.stable.0))
 }
 
-fn aborted(transactions: &Transactions, from: i64, next: i64) -> Vec<(i64, i64, i64)> {
-    let found = transactions.aborted_in(Offset(from), Offset(next));
-    let row = |range: &Aborted| (range.producer.0, range.first.0, range.last.0);
-    found.iter().map(row).collect()
-}
+/// Producer, first and last offset, and where what ends behind begins.
+type Row = (i64, i64, i64, i64);
 
 /// 1 aborts [0, 20], 2 commits [10, 30], 3 aborts [15, 40], 4 is open from 35.
 fn some() -> Transactions {
@@ -25,12 +23,12 @@ fn some() -> Transactions {
     begin(&mut some, 1, 0);
     begin(&mut some, 2, 10);
     begin(&mut some, 3, 15);
-    end(&mut some, 1, Marker::Abort, 20);
-    end(&mut some, 2, Marker::Commit, 30);
+    assert_eq!(end(&mut some, 1, Marker::Abort, 20), Some((1, 0, 20, 10)));
+    assert_eq!(end(&mut some, 2, Marker::Commit, 30), None);
     begin(&mut some, 4, 35);
     begin(&mut some, 4, 36);
-    end(&mut some, 3, Marker::Abort, 40);
-    end(&mut some, 9, Marker::Abort, 41);
+    assert_eq!(end(&mut some, 3, Marker::Abort, 40), Some((3, 15, 40, 35)));
+    assert_eq!(end(&mut some, 9, Marker::Abort, 41), None);
     some
 }
 
@@ -57,19 +55,6 @@ fn what_is_undecided_or_not_committed_is_not_stable() {
 }
 
 #[test]
-fn aborted_ranges_are_those_that_overlap() {
-    let some = some();
-    let one = (1, 0, 20);
-    let three = (3, 15, 40);
-    assert_eq!(aborted(&some, 0, 15), [one]);
-    assert_eq!(aborted(&some, 0, 16), [one, three]);
-    assert_eq!(aborted(&some, 20, 21), [one, three]);
-    assert_eq!(aborted(&some, 21, 22), [three]);
-    assert_eq!(aborted(&some, 40, 99), [three]);
-    assert_eq!(aborted(&some, 41, 99), []);
-}
-
-#[test]
 fn going_back_opens_what_ended_above() {
     // end; the open ones and whether it is exact
     let rows: [(i64, &[i64]); 6] = [
@@ -85,7 +70,6 @@ fn going_back_opens_what_ended_above() {
         assert!(some.truncate(Offset(end)));
         let firsts: Vec<i64> = some.by_first.iter().map(|o| o.0.0).collect();
         assert_eq!(firsts, open, "end {end}");
-        assert!(aborted(&some, 0, 99).iter().all(|range| range.2 < end));
     }
     let mut passed = some();
     passed.committed_to(Offset(31));
@@ -97,12 +81,10 @@ fn going_back_opens_what_ended_above() {
 fn the_log_start_ends_what_is_below() {
     let mut some = some();
     some.drop_below(Offset(21));
-    assert_eq!(aborted(&some, 0, 99), [(3, 15, 40)]);
     some.drop_below(Offset(38));
     assert_eq!(some.last_stable(Offset(60)), Offset(38));
     assert_eq!(some.first_of(ProducerId(4)), Some(Offset(38)));
-    end(&mut some, 4, Marker::Abort, 50);
-    assert_eq!(aborted(&some, 45, 99), [(4, 38, 50)]);
+    assert_eq!(end(&mut some, 4, Marker::Abort, 50), Some((4, 38, 50, 51)));
 }
 
 #[test]

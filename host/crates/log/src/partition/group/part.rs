@@ -126,7 +126,10 @@ impl Part {
         for batch in &self.batches {
             let header = batch.header();
             let control = header.is_control().then_some(batch);
-            state.derived.note(header, control, now);
+            if let Some(range) = state.derived.note(header, control, now) {
+                // Before the marks move: readers leave out what was aborted from then on.
+                core.shared.store.note_aborted(core.key, range);
+            }
             state.appended_records += u64::from(header.records.unsigned_abs());
             state.appended_bytes += batch.bytes().len() as u64;
             state.log_end = header.next_offset();

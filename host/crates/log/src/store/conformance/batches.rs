@@ -1,10 +1,16 @@
 //! Batches whose contents tell them apart.
 
 use bytes::Bytes;
-use wstream_record::{BatchBuilder, BatchError, Record, RecordBatch, Timestamp};
+use wstream_record::{
+    BatchBuilder, BatchError, Offset, ProducerId, Record, RecordBatch, Timestamp,
+};
+
+use crate::store::Aborted;
 
 pub(super) const TRANSACTIONAL: u8 = 1 << 4;
 pub(super) const CONTROL: u8 = 1 << 5;
+/// The key of a marker that aborts.
+const ABORTS: &str = "aborts";
 pub(super) const ZSTD: u8 = 4;
 
 /// One record for each time, with values of `bytes` times `fill`.
@@ -38,6 +44,30 @@ pub(super) fn keyed(time: i64, records: &[(Option<&str>, Option<&str>)]) -> Reco
         value: value.map(bytes),
         headers: Vec::new(),
     }))
+}
+
+/// A control batch that says what it aborts, so that a start can tell.
+pub(super) fn aborting(producer: i64, first: Offset, stable: Offset) -> RecordBatch {
+    let numbers = [producer, first.0, stable.0].map(|n| n.to_string());
+    let batch = keyed(1_000, &[(Some(ABORTS), Some(&numbers.join(" ")))]);
+    with_attributes(&batch, TRANSACTIONAL | CONTROL)
+}
+
+/// What such a batch aborts.
+pub(super) fn aborted_by(batch: &RecordBatch) -> Option<Aborted> {
+    let records = batch.records().ok()?;
+    let record = &records.first()?.record;
+    if record.key.as_deref() != Some(ABORTS.as_bytes()) {
+        return None;
+    }
+    let text = std::str::from_utf8(record.value.as_deref()?).ok()?;
+    let mut numbers = text.split(' ').map(|number| number.parse().unwrap());
+    Some(Aborted {
+        producer: ProducerId(numbers.next()?),
+        first: Offset(numbers.next()?),
+        last: batch.header().base_offset,
+        stable: Offset(numbers.next()?),
+    })
 }
 
 fn build(records: impl Iterator<Item = Record>) -> RecordBatch {

@@ -2,8 +2,9 @@
 
 use wstream_record::{Offset, RecordBatch};
 
-use super::batches::{filled, sized};
+use super::batches::{aborting, filled, sized};
 use super::key;
+use super::model::Seen;
 use super::subject::{ALL, Subject};
 use crate::store::{Entry, PartitionKey};
 
@@ -179,6 +180,84 @@ pub(super) fn the_high_watermark_comes_back(subject: &mut Subject<'_>) {
         subject.tidy(&|_| Default::default());
         subject.reopen(false);
     }
+}
+
+/// Two transactions of which the first is aborted far behind its beginning, many times.
+fn abort_some(subject: &mut Subject<'_>, key: PartitionKey, transactions: usize) {
+    for n in 0..transactions {
+        let first = subject.end(key);
+        let data = (0..4).map(|m| filled(m, &[1, 2], 900)).collect();
+        subject.append(key, data);
+        // In the next segment, now and then.
+        if n % 5 == 4 {
+            subject.roll();
+        }
+        let (one, other) = (first.plus(2), subject.end(key).plus(1));
+        subject.append(key, vec![aborting(5, first, one)]);
+        subject.append(key, vec![aborting(6, one, other)]);
+    }
+}
+
+fn check_every_window(subject: &Subject<'_>, key: PartitionKey) {
+    let partition = subject.partition(key);
+    for from in partition.start.0..=partition.end.0 {
+        for length in [1, 3, 11, 1_000] {
+            subject.check_aborted(key, Offset(from), Offset(from + length));
+        }
+    }
+}
+
+pub(super) fn what_was_aborted_stays_known(subject: &mut Subject<'_>) {
+    let one = key(42, 0);
+    let others = [key(42, 1), key(42, 2), key(42, 3)];
+    abort_some(subject, one, 12);
+    check_every_window(subject, one);
+    for round in 0..6 {
+        // Something to sort with it.
+        for other in others {
+            subject.append(other, vec![filled(1, &[1], 500)]);
+        }
+        match round {
+            0 => subject.roll(),
+            1 => subject.tidy(&|_| Default::default()),
+            2 => {
+                // A boundary in what was closed, and further markers above it.
+                let at = subject.partition(one).aborted[9].last;
+                cut(subject, one, at);
+                check_every_window(subject, one);
+                abort_some(subject, one, 6);
+            }
+            3 => {
+                let start = subject.partition(one).aborted[4].last;
+                subject.write_one(one, Entry::Start(start));
+            }
+            4 => {
+                let start = subject.partition(one).aborted[3].last.plus(1);
+                subject.write_one(one, Entry::Start(start));
+                subject.tidy(&|_| Default::default());
+            }
+            _ => {
+                let seen = Seen {
+                    refuses: true,
+                    ..Seen::default()
+                };
+                subject.reopen_showing(false, seen);
+            }
+        }
+        check_every_window(subject, one);
+        for cleanly in [false, true] {
+            subject.reopen(cleanly);
+            check_every_window(subject, one);
+        }
+        subject.roll();
+        subject.tidy(&|_| Default::default());
+        check_every_window(subject, one);
+    }
+    subject.write_one(one, Entry::Reset(Offset(9)));
+    check_every_window(subject, one);
+    abort_some(subject, one, 2);
+    subject.reopen(false);
+    check_every_window(subject, one);
 }
 
 pub(super) fn what_is_gone_stays_gone(subject: &mut Subject<'_>) {

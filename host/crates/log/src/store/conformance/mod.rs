@@ -32,7 +32,7 @@ const BEGUN: Timestamp = Timestamp(1_000_000);
 type Case = (u64, &'static str, fn(&mut Subject<'_>));
 
 /// All there are.
-const CASES: [Case; 33] = [
+const CASES: [Case; 34] = [
     (
         1,
         "a group counts when flushed",
@@ -94,6 +94,11 @@ const CASES: [Case; 33] = [
         1,
         "the high watermark comes back",
         marks::the_high_watermark_comes_back,
+    ),
+    (
+        1,
+        "what was aborted stays known",
+        marks::what_was_aborted_stays_known,
     ),
     (1, "what is gone stays gone", marks::what_is_gone_stays_gone),
     (

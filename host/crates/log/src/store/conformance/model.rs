@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use wstream_record::{BatchHeader, ByteSize, Offset, RecordBatch, Timestamp};
 
-use crate::store::{Derived, Entry, Found, PartitionKey, Replay, ReplayEntry};
+use super::batches::aborted_by;
+use crate::store::{Aborted, Derived, Entry, Found, PartitionKey, Replay, ReplayEntry};
 
 /// One partition.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +15,8 @@ pub(super) struct Partition {
     pub(super) high_watermark: Offset,
     /// All that reach above the start, with the time they were appended at.
     pub(super) batches: Vec<(RecordBatch, Timestamp)>,
+    /// In the order of markers.
+    pub(super) aborted: Vec<Aborted>,
     /// Whether a replay may show what compaction has removed.
     pub(super) compacted: bool,
 }
@@ -31,11 +34,13 @@ impl Partition {
                 let start = self.start;
                 self.batches
                     .retain(|(b, _)| b.header().next_offset() > start);
+                self.aborted.retain(|range| range.last >= start);
             }
             Entry::End(end) => {
                 self.end = *end;
                 self.batches
                     .retain(|(b, _)| b.header().next_offset() <= *end);
+                self.aborted.retain(|range| range.last < *end);
             }
             Entry::Reset(start) => {
                 *self = Self {
@@ -171,7 +176,7 @@ impl Replay for Seen {
         true
     }
 
-    fn entry(&mut self, key: PartitionKey, entry: ReplayEntry<'_>) {
+    fn entry(&mut self, key: PartitionKey, entry: ReplayEntry<'_>) -> Option<Aborted> {
         self.entries += 1;
         let notes = self.partitions.entry(key).or_default();
         match entry {
@@ -182,11 +187,14 @@ impl Replay for Seen {
                     "{key:?}: {header:?} is below {end}"
                 );
                 notes.push(Note::new(header, control));
+                return control.and_then(aborted_by);
             }
             ReplayEntry::Start(start) => notes.retain(|n| n.next_offset() > start),
             ReplayEntry::End(end) => notes.retain(|n| n.next_offset() <= end),
             ReplayEntry::Reset => notes.clear(),
+            ReplayEntry::Incomplete => {}
         }
+        None
     }
 }
 

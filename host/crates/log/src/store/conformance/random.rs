@@ -1,8 +1,8 @@
 //! Everything in any order, by seed.
 
-use wstream_record::{ByteSize, LeaderEpoch, Offset};
+use wstream_record::{ByteSize, LeaderEpoch, Offset, RecordBatch};
 
-use super::batches::{CONTROL, TRANSACTIONAL, filled, with_attributes};
+use super::batches::{CONTROL, TRANSACTIONAL, aborting, filled, with_attributes};
 use super::model::Seen;
 use super::subject::Subject;
 use super::{Fault, key};
@@ -117,12 +117,14 @@ fn group(subject: &mut Subject<'_>, keys: &Keys) -> Vec<(PartitionKey, Entry)> {
             _ => random.below(600),
         };
         let batch = filled(u8::try_from(random.below(256)).unwrap(), &times, bytes);
-        let batch = match random.below(12) {
+        let kind = random.below(12);
+        let gap = if random.below(10) == 0 { 4 } else { 0 };
+        let batch = match kind {
             0 => with_attributes(&batch, TRANSACTIONAL | CONTROL),
             1 => with_attributes(&batch, TRANSACTIONAL),
+            2..=4 if !ends.contains_key(&of) => aborting_some(subject, of),
             _ => batch,
         };
-        let gap = if random.below(10) == 0 { 4 } else { 0 };
         let end = ends.get(&of).copied().unwrap_or_else(|| subject.end(of));
         let batch = batch.at(end.plus(gap), LeaderEpoch(3));
         ends.insert(of, batch.header().next_offset());
@@ -132,6 +134,19 @@ fn group(subject: &mut Subject<'_>, keys: &Keys) -> Vec<(PartitionKey, Entry)> {
     let stream = subject.store().stream_of(group[0].0);
     group.retain(|(key, _)| subject.store().stream_of(*key) == stream);
     group
+}
+
+/// A marker that aborts what began behind all that is decided.
+fn aborting_some(subject: &mut Subject<'_>, of: PartitionKey) -> RecordBatch {
+    let partition = subject.partition(of);
+    let decided = partition.aborted.iter().map(|range| range.stable).max();
+    let decided = decided.unwrap_or(partition.start).max(partition.start);
+    let mut above = |from: Offset| {
+        let span = usize::try_from(partition.end.0 - from.0 + 1).unwrap_or(1);
+        from.plus(i64::try_from(subject.random.below(span)).unwrap())
+    };
+    let decided = decided.min(partition.end);
+    aborting(7, above(decided), above(decided))
 }
 
 fn ask(subject: &mut Subject<'_>, of: PartitionKey) {
@@ -145,4 +160,5 @@ fn ask(subject: &mut Subject<'_>, of: PartitionKey) {
     subject.check_find(of, a, end, at);
     subject.check_find(of, a.min(b), a.max(b), at);
     subject.check_extents(of);
+    subject.check_aborted(of, a.min(b), a.max(b));
 }

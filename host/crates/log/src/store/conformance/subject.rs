@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use wstream_record::{ByteSize, LeaderEpoch, ManualClock, Offset, RecordBatch, Timestamp};
 
-use super::batches::filled;
+use super::batches::{aborted_by, filled};
 use super::model::{Partition, Seen, derive};
 use super::{Environment, key};
 use crate::errors::StoreError;
-use crate::store::{Cleanup, Entry, LogStore, PartitionKey, Recovered};
+use crate::store::{Aborted, Cleanup, Entry, LogStore, PartitionKey, Recovered};
 use crate::testing::Random;
 
 /// More than any case holds.
@@ -121,7 +121,16 @@ impl<'a> Subject<'a> {
             if matches!(entry, Entry::Gone) {
                 self.partitions.remove(key);
             } else {
-                self.partitions.entry(*key).or_default().apply(entry, now);
+                let partition = self.partitions.entry(*key).or_default();
+                partition.apply(entry, now);
+                let control = match entry {
+                    Entry::Batch(batch) if batch.header().is_control() => aborted_by(batch),
+                    _ => None,
+                };
+                if let Some(range) = control {
+                    partition.aborted.push(range);
+                    self.store.as_ref().unwrap().note_aborted(*key, range);
+                }
             }
         }
     }
@@ -203,6 +212,7 @@ impl<'a> Subject<'a> {
             self.check_read(key, partition.start, partition.end, ByteSize(50_000));
             self.check_look(key, partition.start, partition.end);
             self.check_extents(key);
+            self.check_aborted(key, Offset(0), partition.end);
             assert_eq!(self.read_on(key, partition.start), partition.all().count());
         }
     }
@@ -276,6 +286,17 @@ impl<'a> Subject<'a> {
         };
         self.store().look(key, from, end, &mut once).unwrap();
         assert_eq!(looked, expected.len().min(1));
+    }
+
+    pub(super) fn check_aborted(&self, key: PartitionKey, from: Offset, next: Offset) {
+        let partition = self.partition(key);
+        let from = from.max(partition.start);
+        let ranges = partition.aborted.iter();
+        let expected = ranges.filter(|range| range.last >= from && range.first < next);
+        let expected: Vec<Aborted> = expected.copied().collect();
+        let found = self.store().aborted(key, from, next).unwrap();
+        assert_eq!(found, expected, "{key:?} from {from} to {next}");
+        assert!(self.store().has_aborted(key, from) || found.is_empty());
     }
 
     pub(super) fn check_find(&self, key: PartitionKey, from: Offset, end: Offset, at: i64) {

@@ -8,7 +8,7 @@ use wstream_record::{Offset, Timestamp};
 
 use super::index::{Place, Stretch};
 use super::segment::Segment;
-use crate::store::Extent;
+use crate::store::{Aborted, Extent};
 
 /// Bytes at which another stretch begins.
 const STRETCH_BYTES: u64 = 1 << 20;
@@ -22,7 +22,19 @@ pub(super) struct Held {
     /// By offset, without overlap.
     pub(super) spans: VecDeque<Span>,
     pub(super) bytes: u64,
+    /// Segments with markers that aborted something, by offset.
+    pub(super) aborted: VecDeque<AbortedIn>,
     pub(super) compacted: Compacted,
+}
+
+/// Where the index of a segment says what was aborted.
+#[derive(Debug, Clone)]
+pub(super) struct AbortedIn {
+    pub(super) segment: Arc<Segment>,
+    /// The first marker.
+    pub(super) first: Offset,
+    /// Behind the last marker that counts: what the index says of later ones was truncated.
+    pub(super) next: Offset,
 }
 
 /// How far a partition was compacted since the node started.
@@ -109,6 +121,37 @@ impl Held {
         self.spans.push_back(span);
     }
 
+    /// Takes up what the index of a segment says was aborted, or what was added to it.
+    pub(super) fn take_aborted(&mut self, segment: &Arc<Segment>, ranges: &[Aborted]) {
+        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
+            return;
+        };
+        let (first, next) = (first.last, last.last.plus(1));
+        if next <= self.start {
+            return;
+        }
+        let mut known = self.aborted.iter_mut().rev();
+        if let Some(known) = known.find(|known| known.segment.id == segment.id) {
+            known.first = known.first.min(first);
+            known.next = known.next.max(next);
+            return;
+        }
+        let at = self.aborted.partition_point(|known| known.first < first);
+        let segment = Arc::clone(segment);
+        let new = AbortedIn {
+            segment,
+            first,
+            next,
+        };
+        self.aborted.insert(at, new);
+    }
+
+    /// The first segment with something aborted at or above `from`.
+    pub(super) fn aborted_from(&self, from: Offset) -> Option<&AbortedIn> {
+        let at = self.aborted.partition_point(|known| known.next <= from);
+        self.aborted.get(at)
+    }
+
     /// What lies below is no longer wanted.
     pub(super) fn raise_start(&mut self, start: Offset) {
         self.start = self.start.max(start);
@@ -117,6 +160,7 @@ impl Held {
         while let Some(span) = self.spans.pop_front_if(|span| span.next <= start) {
             self.drop_span(&span);
         }
+        while let Some(_gone) = self.aborted.pop_front_if(|known| known.next <= start) {}
     }
 
     /// Whether the log starts within a stretch that is counted whole.
@@ -133,6 +177,10 @@ impl Held {
             last.next = end;
             last.cut = true;
         }
+        while let Some(_gone) = self.aborted.pop_back_if(|known| known.first >= end) {}
+        if let Some(last) = self.aborted.back_mut() {
+            last.next = last.next.min(end);
+        }
         self.end = end.max(self.start);
         self.high_watermark = self.high_watermark.min(self.end);
     }
@@ -142,6 +190,7 @@ impl Held {
         for span in std::mem::take(&mut self.spans) {
             self.drop_span(&span);
         }
+        self.aborted.clear();
         self.start = start;
         self.end = start;
         self.high_watermark = start;

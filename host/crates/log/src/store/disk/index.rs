@@ -12,7 +12,7 @@ use wstream_record::{Offset, Timestamp};
 use super::form;
 use super::layout::{put_key, take_key};
 use crate::numbers::{Reader, put, put_count};
-use crate::store::PartitionKey;
+use crate::store::{Aborted, PartitionKey, aborted};
 
 /// Bytes of a stretch that retention can remove by itself.
 const STRETCH_BYTES: u64 = 1 << 20;
@@ -53,6 +53,8 @@ pub(super) struct PartIndex {
     pub(super) places: Vec<Place>,
     /// When the newest batch was appended.
     pub(super) appended: Timestamp,
+    /// What the markers in it aborted, in their order.
+    pub(super) aborted: Vec<Aborted>,
 }
 
 impl PartIndex {
@@ -67,6 +69,7 @@ impl PartIndex {
             gone: false,
             places: Vec::new(),
             appended: Timestamp::NONE,
+            aborted: Vec::new(),
         }
     }
 
@@ -101,12 +104,14 @@ impl PartIndex {
             self.cut = Some(self.cut.map_or(end, |cut| cut.min(end)));
         }
         self.end = end;
+        aborted::truncate(&mut self.aborted, end);
         self.high_watermark = self.high_watermark.map(|at| at.min(end));
     }
 
     /// The partition begins anew at `start`.
     pub(super) fn reset(&mut self, start: Offset) {
         self.places.clear();
+        self.aborted.clear();
         self.reset = true;
         self.cut = None;
         self.begins = start;
@@ -116,10 +121,11 @@ impl PartIndex {
         self.gone = false;
     }
 
-    /// What it says besides where its batches are.
+    /// What it says besides where its batches are and what was aborted.
     pub(super) fn without_places(&self) -> Self {
         Self {
             places: Vec::new(),
+            aborted: Vec::new(),
             ..*self
         }
     }
@@ -245,7 +251,8 @@ impl PartIndex {
         put_option(out, self.start);
         put(out, self.end.0);
         put_option(out, self.high_watermark);
-        out.push(u8::from(self.gone) | (u8::from(self.reset) << 1));
+        let aborts = !self.aborted.is_empty();
+        out.push(u8::from(self.gone) | (u8::from(self.reset) << 1) | (u8::from(aborts) << 2));
         put(out, self.appended.0);
         put_count(out, self.places.len());
         let (mut offset, mut largest, mut value) = (self.begins.0, 0, 0);
@@ -259,6 +266,9 @@ impl PartIndex {
             offset = place.next.0;
             largest = place.largest.0;
             value = i64::from(place.value);
+        }
+        if aborts {
+            aborted::encode(&self.aborted, out);
         }
     }
 
@@ -292,6 +302,9 @@ impl PartIndex {
             offset = next;
             part.places.push(place);
         }
+        if flags & 4 != 0 {
+            part.aborted = aborted::decode(input)?;
+        }
         Ok(part)
     }
 }
@@ -307,7 +320,7 @@ fn take_option(input: &mut Reader<'_>) -> Result<Option<Offset>, String> {
 
 #[cfg(test)]
 mod tests {
-    use wstream_record::{PartitionId, TopicId};
+    use wstream_record::{PartitionId, ProducerId, TopicId};
 
     use super::*;
     use crate::testing::Random;
@@ -344,6 +357,14 @@ mod tests {
                 };
                 part.places.push(place);
                 part.end = at;
+                if random.below(3) == 0 {
+                    part.aborted.push(Aborted {
+                        producer: ProducerId(number(random)),
+                        first,
+                        last: at,
+                        stable: at.plus(1),
+                    });
+                }
             }
             index.parts.insert(key, part);
         }

@@ -14,6 +14,7 @@
 //! An acknowledged batch is in a value that was flushed (and synced, with `disk`). A segment is never
 //! written to once it was opened again, and a partition costs nothing but the entries it has.
 
+mod aborted;
 mod damage;
 mod form;
 mod held;
@@ -46,7 +47,8 @@ use self::slots::Slots;
 use self::space::SpaceGuard;
 use self::stream::{Node, Stream};
 use super::{
-    Cleanup, Derived, Entry, Extent, Found, Hole, LogStore, PartitionKey, Recovered, Replay, Stored,
+    Aborted, Cleanup, Derived, Entry, Extent, Found, Hole, LogStore, PartitionKey, Recovered,
+    Replay, Stored,
 };
 use crate::config::Durability;
 use crate::errors::StoreError;
@@ -253,6 +255,24 @@ impl LogStore for DiskStore {
         look: &mut dyn FnMut(&RecordBatch) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         self.of(key).look(key, from, end, look)
+    }
+
+    fn note_aborted(&self, key: PartitionKey, range: Aborted) {
+        self.of(key).note_aborted(key, range);
+    }
+
+    fn has_aborted(&self, key: PartitionKey, from: Offset) -> bool {
+        let held = self.of(key).held(key);
+        held.is_some_and(|held| held.lock().aborted_from(from).is_some())
+    }
+
+    fn aborted(
+        &self,
+        key: PartitionKey,
+        from: Offset,
+        next: Offset,
+    ) -> Result<Vec<Aborted>, StoreError> {
+        self.of(key).aborted(key, from, next)
     }
 
     fn boundary(&self, key: PartitionKey, at: Offset) -> Result<Offset, StoreError> {

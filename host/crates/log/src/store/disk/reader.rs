@@ -19,7 +19,7 @@ use crate::store::find::find_in_batch;
 use crate::store::{Found, PartitionKey, Stored};
 
 /// How often a reader looks again for a segment that was replaced meanwhile.
-const ATTEMPTS: usize = 20;
+pub(super) const ATTEMPTS: usize = 20;
 /// Bytes read at once by those who look at all batches.
 const LOOK_BYTES: ByteSize = ByteSize::mib(1);
 
@@ -65,7 +65,7 @@ impl Stream {
         }
     }
 
-    fn error(&self, trouble: Trouble) -> StoreError {
+    pub(super) fn error(&self, trouble: Trouble) -> StoreError {
         let path = self.node.disk.path(&self.root);
         match trouble {
             Trouble::Failed(error) => error,

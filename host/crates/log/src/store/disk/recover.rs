@@ -23,7 +23,7 @@ use super::snapshot::{self, Snapshot};
 use super::stream::Stream;
 use crate::errors::StoreError;
 use crate::sled::{Disk, Fault};
-use crate::store::{PartitionKey, Recovered, Replay, ReplayEntry};
+use crate::store::{Aborted, PartitionKey, Recovered, Replay, ReplayEntry};
 
 impl Stream {
     /// As `LogStore::recover`.
@@ -33,19 +33,24 @@ impl Stream {
         let manifest = self.read_manifest(disk)?;
         let is_listed = |id| manifest.segments.iter().any(|listed| listed.id == id);
         self.damage.load(disk, &self.root, is_listed)?;
-        let (marks, from) = self.choose_snapshot(disk, &manifest, replay)?;
+        let (snapshot, from) = self.choose_snapshot(disk, &manifest, replay)?;
         let mut segments = Vec::new();
         for listed in &manifest.segments[..from] {
             let segment = if listed.closed {
-                self.know(disk, listed)?
+                self.know(disk, listed, replay)?
             } else {
                 // A kill came before it was closed. The snapshot says where partitions end.
-                self.replay_segment(disk, listed, &mut Unheard)?.0
+                // And what they aborted: its index was not stored.
+                self.replay_segment(disk, listed, &mut Unheard::default())?
+                    .0
             };
             segments.push(segment);
         }
-        if let Some(marks) = marks {
-            self.take_marks(&marks);
+        if let Some(snapshot) = snapshot {
+            self.take_marks(&snapshot.marks);
+            for (key, ranges) in snapshot.aborted {
+                ranges.into_iter().for_each(|r| self.note_aborted(key, r));
+            }
         }
         let mut lost = Vec::new();
         for listed in &manifest.segments[from..] {
@@ -170,7 +175,7 @@ impl Stream {
         disk: &dyn Disk,
         manifest: &Manifest,
         replay: &mut dyn Replay,
-    ) -> Result<(Option<Vec<Recovered>>, usize), StoreError> {
+    ) -> Result<(Option<Snapshot>, usize), StoreError> {
         for &derived in manifest.derived.iter().rev() {
             let Some(place) = manifest.place_behind(derived) else {
                 continue;
@@ -178,9 +183,9 @@ impl Stream {
             let file = snapshot::file(&self.root, derived.file);
             let bytes = disk.read(&file)?.unwrap_or_default();
             match Snapshot::decode(&bytes) {
-                Ok(snapshot) => {
-                    if replay.derived(snapshot.derived) {
-                        return Ok((Some(snapshot.marks), place));
+                Ok(mut snapshot) => {
+                    if replay.derived(std::mem::take(&mut snapshot.derived)) {
+                        return Ok((Some(snapshot), place));
                     }
                     tracing::error!(file, "a snapshot of what is derived does not read");
                 }
@@ -199,12 +204,19 @@ impl Stream {
     }
 
     /// Takes up a segment by its index.
-    fn know(&self, disk: &dyn Disk, listed: &Listed) -> Result<Arc<Segment>, StoreError> {
+    fn know(
+        &self,
+        disk: &dyn Disk,
+        listed: &Listed,
+        replay: &mut dyn Replay,
+    ) -> Result<Arc<Segment>, StoreError> {
         let name = segment_name(&self.root, listed.id);
         let index = match stored_index(disk, &name) {
             Ok(index) => index,
             Err(Trouble::Failed(error)) => return Err(error),
-            Err(Trouble::Damaged(_) | Trouble::Removed) => return self.read_anew(disk, listed),
+            Err(Trouble::Damaged(_) | Trouble::Removed) => {
+                return self.read_anew(disk, listed, replay);
+            }
         };
         let segment = Arc::new(Segment::closed(&self.root, listed.id, &index));
         self.take_index(&segment, &index);
@@ -213,12 +225,22 @@ impl Stream {
     }
 
     /// A segment whose index does not read: its values say what it holds.
-    fn read_anew(&self, disk: &dyn Disk, listed: &Listed) -> Result<Arc<Segment>, StoreError> {
+    fn read_anew(
+        &self,
+        disk: &dyn Disk,
+        listed: &Listed,
+        replay: &mut dyn Replay,
+    ) -> Result<Arc<Segment>, StoreError> {
         let again = Listed {
             closed: false,
             ..*listed
         };
-        let (segment, _) = self.replay_segment(disk, &again, &mut Unheard)?;
+        let mut unheard = Unheard::default();
+        let (segment, _) = self.replay_segment(disk, &again, &mut unheard)?;
+        // The index said what its markers aborted; now only all the batches together do.
+        for key in unheard.marked {
+            replay.entry(key, ReplayEntry::Incomplete);
+        }
         if segment.damaged().is_none() {
             let missing = (None, Offset(0), Offset(0));
             let reason = "its index did not read; its records were found again";
@@ -328,6 +350,7 @@ impl Stream {
             }
             segment.live.store(live, Ordering::Relaxed);
             held.end = part.end;
+            held.take_aborted(segment, &part.aborted);
             if let Some(start) = part.start {
                 held.raise_start(start);
             }
@@ -444,6 +467,9 @@ impl Stream {
         };
         replayed.before();
         let values = replayed.run(&*database, listed.values)?;
+        if let Some(stored) = &stored {
+            replayed.take_aborted(stored);
+        }
         replayed.after();
         let mut broken = std::mem::take(&mut replayed.broken);
         let wanted = stored
@@ -514,12 +540,23 @@ impl Stream {
     }
 }
 
-/// Nobody wants to know.
-struct Unheard;
+/// Nobody wants to know, but for which partitions have control batches.
+#[derive(Default)]
+struct Unheard {
+    marked: HashSet<PartitionKey>,
+}
 
 impl Replay for Unheard {
     fn derived(&mut self, _derived: crate::store::Derived) -> bool {
         true
     }
-    fn entry(&mut self, _key: PartitionKey, _entry: ReplayEntry<'_>) {}
+    fn entry(&mut self, key: PartitionKey, entry: ReplayEntry<'_>) -> Option<Aborted> {
+        if let ReplayEntry::Batch {
+            control: Some(_), ..
+        } = entry
+        {
+            self.marked.insert(key);
+        }
+        None
+    }
 }

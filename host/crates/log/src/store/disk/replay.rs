@@ -15,7 +15,7 @@ use super::segment::Segment;
 use super::stream::{Stream, apply, largest};
 use crate::errors::StoreError;
 use crate::sled::{Database, Fault, Value};
-use crate::store::{Entry, PartitionKey, Replay, ReplayEntry};
+use crate::store::{Entry, PartitionKey, Replay, ReplayEntry, aborted};
 
 /// A segment that is read from its values.
 pub(super) struct Replayed<'a> {
@@ -111,6 +111,15 @@ impl Replayed<'_> {
         }
     }
 
+    /// A closed segment's index says what was aborted, whatever of it still reads.
+    pub(super) fn take_aborted(&self, stored: &SegmentIndex) {
+        for (key, part) in &stored.parts {
+            if let Some(held) = self.stream.held(*key) {
+                held.lock().take_aborted(self.segment, &part.aborted);
+            }
+        }
+    }
+
     /// What some of the segment's values said does not read: its stored index knows where the
     /// partitions begin and end.
     pub(super) fn take_ends(&mut self, stored: &SegmentIndex) {
@@ -194,7 +203,10 @@ impl Replayed<'_> {
                 header,
                 control: header.is_control().then_some(&batch),
             };
-            replay.entry(key, entry);
+            if let Some(range) = replay.entry(key, entry) {
+                aborted::insert(&mut part.aborted, range);
+                held.take_aborted(segment, &[range]);
+            }
             segment
                 .live
                 .fetch_add(u64::from(place.bytes), Ordering::Relaxed);
@@ -221,11 +233,11 @@ impl Replayed<'_> {
             Entry::End(at) => self.replay.entry(key, ReplayEntry::End(*at)),
             Entry::Reset(_) => self.replay.entry(key, ReplayEntry::Reset),
             Entry::Gone => {
-                self.replay.entry(key, ReplayEntry::Reset);
                 self.stream.drop_partition(key);
+                self.replay.entry(key, ReplayEntry::Reset)
             }
-            Entry::Batch(_) | Entry::HighWatermark(_) => {}
-        }
+            Entry::Batch(_) | Entry::HighWatermark(_) => None,
+        };
     }
 }
 

@@ -57,6 +57,11 @@ impl Stream {
                     segment.live.fetch_add(span.bytes, Ordering::Relaxed);
                 }
             }
+            for known in &mut held.aborted {
+                if known.segment.id == failed.id {
+                    known.segment = Arc::clone(&segment);
+                }
+            }
         }
         self.remove_segments(&old)
     }

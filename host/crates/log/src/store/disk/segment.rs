@@ -18,7 +18,7 @@ use super::index::{PartIndex, Place, SegmentIndex};
 use super::layout::{Unpacker, chunks_of};
 use crate::errors::StoreError;
 use crate::sled::{Database, Disk, Fault, FileSum, Sealed};
-use crate::store::PartitionKey;
+use crate::store::{Aborted, PartitionKey, aborted};
 
 /// Why a segment does not give what is asked of it.
 #[derive(Debug)]
@@ -303,6 +303,43 @@ impl Segment {
             return Ok(pick(index.parts.get(&key)));
         }
         Ok(pick(self.index(disk)?.parts.get(&key)))
+    }
+}
+
+/// What was aborted by markers in a segment.
+impl Segment {
+    /// Adds a range while the index grows; says whether it does.
+    pub(super) fn note_aborted(&self, key: PartitionKey, range: Aborted) -> bool {
+        let noted = self.grow(|index| {
+            let part = index.parts.get_mut(&key);
+            part.map(|part| aborted::insert(&mut part.aborted, range))
+        });
+        noted.flatten().is_some()
+    }
+
+    /// Runs with all that was noted or stored.
+    pub(super) fn with_aborted<T>(
+        &self,
+        disk: &dyn Disk,
+        key: PartitionKey,
+        run: impl FnOnce(&[Aborted]) -> T,
+    ) -> Result<T, Trouble> {
+        if self.is_removed() {
+            return Err(Trouble::Removed);
+        }
+        let of = |index: &SegmentIndex| {
+            let part = index.parts.get(&key);
+            run(part.map_or(&[][..], |part| &part.aborted))
+        };
+        if let Index::Live(index) = &*self.index.read() {
+            return Ok(of(index));
+        }
+        Ok(of(&*self.index(disk)?))
+    }
+
+    /// Whether its stored index is in memory.
+    pub(super) fn is_loaded(&self) -> bool {
+        matches!(*self.index.read(), Index::Loaded(_))
     }
 }
 

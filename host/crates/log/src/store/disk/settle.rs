@@ -169,8 +169,15 @@ impl Stream {
         cleanup: &dyn Fn(PartitionKey) -> Cleanup,
     ) -> HashSet<u64> {
         let mut dirty = HashSet::new();
-        for (key, held) in &*self.partitions.read() {
-            let Some(below) = cleanup(*key).compact_below else {
+        // `cleanup` may wait for who waits for the list of partitions.
+        let partitions: Vec<_> = self
+            .partitions
+            .read()
+            .iter()
+            .map(|(key, held)| (*key, Arc::clone(held)))
+            .collect();
+        for (key, held) in partitions {
+            let Some(below) = cleanup(key).compact_below else {
                 continue;
             };
             let now = self.node.clock.now();
@@ -229,8 +236,10 @@ impl Stream {
             .map(|(segment, _)| Arc::clone(segment))
             .collect();
         self.list_instead(group, new)?;
+        let ids: HashSet<u64> = group.iter().map(|segment| segment.id).collect();
         for (key, spans) in wanted {
             self.move_spans(*key, spans, &outputs);
+            self.move_aborted(*key, &ids, &outputs);
         }
         drop(writer);
         self.remove_segments(group)
@@ -251,6 +260,24 @@ impl Stream {
             let before: Vec<(Offset, Offset)> = before.filter(|s| s.1 > held.start).collect();
             now.iter().filter(|s| s.1 > held.start).eq(&before)
         })
+    }
+
+    /// What was aborted is known by the new segments' indexes.
+    fn move_aborted(
+        &self,
+        key: PartitionKey,
+        old: &HashSet<u64>,
+        outputs: &[(Arc<Segment>, SegmentIndex)],
+    ) {
+        let Some(held) = self.held(key) else { return };
+        let mut held = held.lock();
+        held.aborted
+            .retain(|known| !old.contains(&known.segment.id));
+        for (segment, index) in outputs {
+            if let Some(part) = index.parts.get(&key) {
+                held.take_aborted(segment, &part.aborted);
+            }
+        }
     }
 
     fn move_spans(

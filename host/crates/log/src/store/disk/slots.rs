@@ -2,7 +2,7 @@
 //! memory.
 //!
 //! An open database keeps every page that was read, and its tables besides: so few are open, and
-//! the one that was used longest ago makes room.
+//! the one that was used longest ago makes room. So it is with an index that was read.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +40,8 @@ impl Slots {
             let mut others: Vec<Arc<Segment>> = open
                 .iter()
                 .filter_map(Weak::upgrade)
-                .filter(|other| other.id != segment.id && other.is_open() && !other.is_live())
+                .filter(|other| other.id != segment.id && !other.is_live())
+                .filter(|other| other.is_open() || other.is_loaded())
                 .collect();
             others.sort_by_key(|other| other.used.load(Ordering::Relaxed));
             let mut held: u64 = others.iter().map(|s| s.held.load(Ordering::Relaxed)).sum();
@@ -60,6 +61,18 @@ impl Slots {
         for segment in close {
             segment.close_database();
             segment.unload();
+        }
+    }
+
+    /// A segment's index was read: it goes when it is not used any more.
+    pub(super) fn note(&self, segment: &Arc<Segment>) {
+        segment.used.store(self.tick(), Ordering::Relaxed);
+        let open = self.open.lock();
+        let known = |other: &Weak<Segment>| std::ptr::eq(other.as_ptr(), Arc::as_ptr(segment));
+        let make_room = segment.is_loaded() && !open.iter().any(known);
+        drop(open);
+        if make_room {
+            self.admit(segment);
         }
     }
 

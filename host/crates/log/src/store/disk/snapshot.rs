@@ -6,17 +6,20 @@ use wstream_record::Offset;
 use super::form;
 use super::layout::{put_key, take_key};
 use crate::numbers::{put, put_count};
-use crate::store::{Derived, Recovered};
+use crate::store::{Aborted, Derived, PartitionKey, Recovered, aborted};
 
-/// Bytes of a partition's marks, and of what is derived from one, at least.
+/// Bytes of a partition's marks, of what is derived from one, and of what was aborted in it, at least.
 const MARKS_BYTES_MIN: usize = 23;
 const DERIVED_BYTES_MIN: usize = 21;
+const ABORTED_BYTES_MIN: usize = 21;
 
 /// The state of a stream before some segment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Snapshot {
     pub(super) marks: Vec<Recovered>,
     pub(super) derived: Derived,
+    /// What was aborted by markers in segments that were not closed then.
+    pub(super) aborted: Vec<(PartitionKey, Vec<Aborted>)>,
 }
 
 /// The file of the snapshot as of the beginning of segment `before`.
@@ -40,6 +43,14 @@ impl Snapshot {
             put_count(&mut out, bytes.len());
             out.extend_from_slice(bytes);
         }
+        // Mostly there are none.
+        if !self.aborted.is_empty() {
+            put_count(&mut out, self.aborted.len());
+            for (key, ranges) in &self.aborted {
+                put_key(&mut out, *key);
+                aborted::encode(ranges, &mut out);
+            }
+        }
         form::close(out)
     }
 
@@ -59,6 +70,12 @@ impl Snapshot {
             let length = input.count(1)?;
             snapshot.derived.push((key, input.bytes(length)?.to_vec()));
         }
+        if !input.is_empty() {
+            for _ in 0..input.count(ABORTED_BYTES_MIN)? {
+                let key = input.taken(take_key)?;
+                snapshot.aborted.push((key, aborted::decode(&mut input)?));
+            }
+        }
         input.finish()?;
         Ok(snapshot)
     }
@@ -66,10 +83,9 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use wstream_record::{PartitionId, TopicId};
+    use wstream_record::{PartitionId, ProducerId, TopicId};
 
     use super::*;
-    use crate::store::PartitionKey;
 
     #[test]
     fn a_snapshot_survives_its_encoding_and_damage_is_noticed() {
@@ -85,6 +101,15 @@ mod tests {
                 high_watermark: Offset(5),
             }],
             derived: vec![(key, b"derived".to_vec())],
+            aborted: vec![(
+                key,
+                vec![Aborted {
+                    producer: ProducerId(5),
+                    first: Offset(2),
+                    last: Offset(9),
+                    stable: Offset(7),
+                }],
+            )],
         };
         let bytes = snapshot.encode();
         for at in 0..bytes.len() {
@@ -93,6 +118,11 @@ mod tests {
             assert!(Snapshot::decode(&other).is_err(), "{at}");
             assert!(Snapshot::decode(&bytes[..at]).is_err(), "{at}");
         }
+        let without = Snapshot {
+            aborted: Vec::new(),
+            ..Snapshot::decode(&bytes).unwrap()
+        };
+        assert_eq!(Snapshot::decode(&without.encode()), Ok(without));
         assert_eq!(Snapshot::decode(&bytes), Ok(snapshot));
     }
 }

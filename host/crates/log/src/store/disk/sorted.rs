@@ -21,7 +21,7 @@ use crate::sled::{Database, Fault, Shape};
 use crate::store::compact::{
     KEYS_BYTES_MAX, Kept, LastOffsets, filter, holds_tombstone, tombstones_until,
 };
-use crate::store::{Cleanup, PartitionKey};
+use crate::store::{Aborted, Cleanup, PartitionKey};
 
 /// Bytes of batches that are sorted at a time.
 const TURN_BYTES: u64 = 32 << 20;
@@ -221,6 +221,7 @@ impl<'a> Sorted<'a> {
     ) -> Result<(), Trouble> {
         let merged = self.merged(key);
         let appended = merged.appended;
+        let mut aborted = self.aborted(key);
         let mut part = PartIndex {
             start: None,
             high_watermark: None,
@@ -250,6 +251,8 @@ impl<'a> Sorted<'a> {
             };
             if output.as_ref().is_some_and(|o| self.is_full(o)) {
                 if let Some(output) = output.as_mut() {
+                    let behind = aborted.partition_point(|range| range.last < part.end);
+                    part.aborted = aborted.drain(..behind).collect();
                     output.close_part(key, &mut part);
                 }
                 self.finish(output, outputs)?;
@@ -267,6 +270,7 @@ impl<'a> Sorted<'a> {
         part.end = merged.end;
         part.high_watermark = merged.high_watermark;
         part.gone = merged.gone;
+        part.aborted = aborted;
         let to = self.output(output)?;
         if compacted.is_some() {
             to.index.compacted.insert(key, until);
@@ -275,7 +279,25 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    /// What the group's segments say of a partition together.
+    /// What was aborted by markers in the group's segments, as far as it still counts.
+    fn aborted(&self, key: PartitionKey) -> Vec<Aborted> {
+        let Some(held) = self.stream.held(key) else {
+            return Vec::new();
+        };
+        let held = held.lock();
+        let mut ranges = Vec::new();
+        for known in &held.aborted {
+            let mut group = self.group.iter().zip(self.indexes);
+            let index = group.find(|(segment, _)| segment.id == known.segment.id);
+            let part = index.and_then(|(_, index)| index.parts.get(&key));
+            let all = part.map_or(&[][..], |part| &part.aborted);
+            let counts = |range: &&Aborted| range.last >= held.start && range.last < known.next;
+            ranges.extend(all.iter().filter(counts));
+        }
+        ranges
+    }
+
+    /// What the group's segments say of a partition together; `aborted` is beside it.
     fn merged(&self, key: PartitionKey) -> PartIndex {
         let mut parts = self
             .indexes
@@ -286,12 +308,14 @@ impl<'a> Sorted<'a> {
         };
         let mut merged = PartIndex {
             places: Vec::new(),
+            aborted: Vec::new(),
             ..first.clone()
         };
         for part in parts {
             if part.reset {
                 merged = PartIndex {
                     places: Vec::new(),
+                    aborted: Vec::new(),
                     appended: merged.appended,
                     ..part.clone()
                 };
@@ -448,6 +472,7 @@ impl Output {
             cut: None,
             reset: false,
             places: Vec::new(),
+            aborted: Vec::new(),
             ..part.clone()
         };
         let done = std::mem::replace(part, next);

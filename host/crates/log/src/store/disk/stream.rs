@@ -555,6 +555,7 @@ impl Stream {
         Snapshot {
             marks: self.marks(),
             derived,
+            aborted: self.aborted_in_live(),
         }
     }
 

@@ -9,7 +9,7 @@ use wstream_record::{Offset, RecordBatch, Timestamp};
 use crate::store::compact::{
     KEYS_BYTES_MAX, Kept, LastOffsets, filter, holds_tombstone, tombstones_until,
 };
-use crate::store::{Cleanup, Entry, Extent};
+use crate::store::{Aborted, Cleanup, Entry, Extent, aborted};
 
 /// What a flush says of the entries that it brings.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +28,8 @@ pub(super) struct Held {
     pub(super) high_watermark: Offset,
     /// Oldest first, none of them empty.
     stretches: VecDeque<Stretch>,
+    /// In the order of markers.
+    pub(super) aborted: Vec<Aborted>,
     compacted: Compacted,
 }
 
@@ -97,6 +99,7 @@ impl Held {
         self.start = self.start.max(start);
         self.end = self.end.max(self.start);
         let start = self.start;
+        self.aborted.retain(|range| range.last >= start);
         while let Some(oldest) = self.stretches.front_mut() {
             oldest.drop_below(start);
             if !oldest.batches.is_empty() {
@@ -109,6 +112,7 @@ impl Held {
     fn truncate(&mut self, end: Offset) {
         self.end = end;
         self.start = self.start.min(end);
+        aborted::truncate(&mut self.aborted, end);
         self.compacted.to = self.compacted.to.min(end);
         self.compacted.resume = None;
         while let Some(newest) = self.stretches.back_mut() {

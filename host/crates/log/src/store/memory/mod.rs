@@ -24,8 +24,8 @@ use self::held::{Flushed, Held};
 use self::stream::{Noted, Stream};
 use super::find::find_in_batch;
 use super::{
-    Cleanup, Derived, Done, Entry, Extent, Found, Hole, LogStore, PartitionKey, Recovered, Replay,
-    ReplayEntry, Stored,
+    Aborted, Cleanup, Derived, Done, Entry, Extent, Found, Hole, LogStore, PartitionKey, Recovered,
+    Replay, ReplayEntry, Stored, aborted,
 };
 use crate::errors::StoreError;
 
@@ -145,14 +145,25 @@ impl MemoryStore {
 
     /// Shows one stream: what was derived with what came behind it, or all that there is.
     fn replay(&self, number: usize, stream: &Stream, replay: &mut dyn Replay) {
-        let partitions = self.shared.partitions.read();
         let derived = stream.derived.as_ref();
         if derived.is_none_or(|derived| replay.derived(derived.clone())) {
+            let mut ranges: Vec<(PartitionKey, Aborted)> = Vec::new();
             for (key, noted) in &stream.journal {
-                replay.entry(*key, noted.shown());
+                match noted {
+                    Noted::End(end) => ranges.retain(|(of, r)| of != key || r.last < *end),
+                    Noted::Reset => ranges.retain(|(of, _)| of != key),
+                    Noted::Batch(..) | Noted::Start(_) => {}
+                }
+                let range = replay.entry(*key, noted.shown());
+                ranges.extend(range.map(|range| (*key, range)));
+            }
+            for (key, range) in ranges {
+                self.note_aborted(key, range);
             }
             return;
         }
+        // What was aborted is known: it was noted when it was flushed.
+        let partitions = self.shared.partitions.read();
         for (&key, held) in partitions.iter() {
             if self.stream_of(key) != number {
                 continue;
@@ -349,6 +360,35 @@ impl LogStore for MemoryStore {
             look(batch)
         });
         Ok(())
+    }
+
+    fn note_aborted(&self, key: PartitionKey, range: Aborted) {
+        let mut partitions = self.shared.partitions.write();
+        if let Some(held) = partitions.get_mut(&key)
+            && (held.start..held.end).contains(&range.last)
+        {
+            aborted::insert(&mut held.aborted, range);
+        }
+    }
+
+    fn has_aborted(&self, key: PartitionKey, from: Offset) -> bool {
+        let partitions = self.shared.partitions.read();
+        let last = partitions.get(&key).and_then(|held| held.aborted.last());
+        last.is_some_and(|range| range.last >= from)
+    }
+
+    fn aborted(
+        &self,
+        key: PartitionKey,
+        from: Offset,
+        next: Offset,
+    ) -> Result<Vec<Aborted>, StoreError> {
+        self.check_open("reading")?;
+        let mut found = Vec::new();
+        if let Some(held) = self.shared.partitions.read().get(&key) {
+            aborted::overlapping(&held.aborted, from, next, &mut found);
+        }
+        Ok(found)
     }
 
     fn boundary(&self, key: PartitionKey, at: Offset) -> Result<Offset, StoreError> {

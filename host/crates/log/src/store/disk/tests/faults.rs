@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use wstream_record::{LeaderEpoch, ManualClock, PartitionId, TopicId};
+use wstream_record::{LeaderEpoch, ManualClock, PartitionId, ProducerId, TopicId};
 
 use super::*;
 use crate::sled::real::{Latch, Step};
@@ -152,4 +152,149 @@ fn a_full_disk_costs_what_was_written_before_too() {
         panic!("it is a batch");
     };
     assert_eq!(parts, [batch.bytes().clone()]);
+}
+
+/// What was aborted goes out of memory with the indexes of the segments that close, and is read again.
+#[test]
+fn what_was_aborted_is_not_kept_in_memory_once_its_segment_is_closed() {
+    let clock = ManualClock::default();
+    let mut options = options(1, Durability::Process);
+    options.segment_bytes = ByteSize(100_000);
+    let store = started(Arc::new(SimDisk::new(9)), &options, clock.clock());
+    for n in 0..2_000 {
+        store.write(0, &[entry(n, 300)], &Vec::new).unwrap();
+        store.flush(0).unwrap();
+        let (first, last) = (Offset(n), Offset(n));
+        let range = Aborted {
+            producer: ProducerId(n),
+            first,
+            last,
+            stable: last.plus(1),
+        };
+        store.note_aborted(KEY, range);
+        if n % 100 == 0 {
+            while store.tidy(&|_| Cleanup::default()).unwrap() {}
+        }
+    }
+    while store.tidy(&|_| Cleanup::default()).unwrap() {}
+    let stream = &store.streams[0];
+    let segments = stream.segments.read().clone();
+    let live = segments.iter().filter(|segment| segment.is_live()).count();
+    assert_eq!(live, 1, "the one that is written");
+    let held = stream.held(KEY).unwrap();
+    let known = held.lock().aborted.len();
+    assert!(known > 3 && known <= segments.len(), "{known}");
+    // Read with their segments, of which few stay in memory.
+    for n in 0..2_000 {
+        let found = store.aborted(KEY, Offset(n), Offset(n + 1)).unwrap();
+        let found: Vec<i64> = found.iter().map(|range| range.producer.0).collect();
+        assert_eq!(found, [n]);
+        let loaded = segments
+            .iter()
+            .filter(|segment| segment.is_loaded())
+            .count();
+        assert!(loaded <= 8, "{loaded}");
+    }
+    for _ in 0..2 {
+        store.tidy(&|_| Cleanup::default()).unwrap();
+    }
+    assert!(!segments.iter().any(|segment| segment.is_loaded()));
+    // It goes with the segments.
+    let start = [(KEY, Entry::Start(Offset(1_990)))];
+    store.write(0, &start, &Vec::new).unwrap();
+    store.flush(0).unwrap();
+    assert!(held.lock().aborted.len() <= 2);
+    assert!(
+        store
+            .aborted(KEY, Offset(0), Offset(1_990))
+            .unwrap()
+            .is_empty()
+    );
+}
+
+/// The index of a closed segment does not read any more: what its markers aborted is asked for anew.
+#[test]
+fn what_was_aborted_is_derived_again_where_an_index_is_lost() {
+    struct Asked(Vec<PartitionKey>);
+    impl Replay for Asked {
+        fn derived(&mut self, _derived: Derived) -> bool {
+            true
+        }
+        fn entry(&mut self, key: PartitionKey, entry: ReplayEntry<'_>) -> Option<Aborted> {
+            if matches!(entry, ReplayEntry::Incomplete) {
+                self.0.push(key);
+            }
+            None
+        }
+    }
+    let disk = SimDisk::new(9);
+    let clock = ManualClock::default();
+    let options = options(1, Durability::Process);
+    let store = started(Arc::new(disk.clone()), &options, clock.clock());
+    let (_, Entry::Batch(batch)) = entry(0, 300) else {
+        panic!("it is a batch");
+    };
+    let mut bytes = batch.bytes().to_vec();
+    bytes[22] = 1 << 4 | 1 << 5;
+    let marker = RecordBatch::parse_trusted(bytes.into()).unwrap();
+    let range = Aborted {
+        producer: ProducerId(5),
+        first: Offset(0),
+        last: Offset(0),
+        stable: Offset(1),
+    };
+    let group = [(KEY, Entry::Batch(marker)), entry(1, 300)];
+    store.write(0, &group, &Vec::new).unwrap();
+    store.flush(0).unwrap();
+    store.note_aborted(KEY, range);
+    store.close(&Vec::new).unwrap();
+    let segment = store.streams[0].segments.read()[0].name.clone();
+    drop(store);
+    let index = segment::index_file(&segment);
+    disk.write(&index, b"nothing").unwrap();
+    let store = DiskStore::new(Arc::new(disk), &options, clock.clock());
+    let mut asked = Asked(Vec::new());
+    store.recover(&mut asked).unwrap();
+    assert_eq!(asked.0, [KEY]);
+    let all = (Offset(0), Offset(2));
+    assert_eq!(store.aborted(KEY, all.0, all.1).unwrap(), []);
+    store.note_aborted(KEY, range);
+    assert_eq!(store.aborted(KEY, all.0, all.1).unwrap(), [range]);
+}
+
+/// A kill comes between a snapshot and the closing of a segment before it: no index says yet what was
+/// aborted there, and no start is shown it.
+#[test]
+fn what_was_aborted_survives_a_kill_before_its_segment_is_closed() {
+    let mut disk = SimDisk::new(9);
+    let clock = ManualClock::default();
+    let options = options(1, Durability::Process);
+    let store = started(Arc::new(disk.clone()), &options, clock.clock());
+    let mut ranges = Vec::new();
+    for n in 0..3 {
+        clock.advance(std::time::Duration::from_secs(10));
+        store.roll_if_older(0, 1_000);
+        store.write(0, &[entry(n, 300)], &Vec::new).unwrap();
+        store.flush(0).unwrap();
+        ranges.push(Aborted {
+            producer: ProducerId(n),
+            first: Offset(n),
+            last: Offset(n),
+            stable: Offset(n + 1),
+        });
+        store.note_aborted(KEY, ranges[ranges.len() - 1]);
+    }
+    // It stores the newest snapshot and closes the oldest segment.
+    store.tidy(&|_| Cleanup::default()).unwrap();
+    let is_live = |store: &DiskStore| {
+        let segments = store.streams[0].segments.read();
+        segments.iter().map(|s| s.is_live()).collect::<Vec<_>>()
+    };
+    assert_eq!(is_live(&store), [false, true, true]);
+    disk = disk.kill();
+    drop(store);
+    let store = started(Arc::new(disk), &options, clock.clock());
+    // Of the last segment `Replay` has to say it.
+    let found = store.aborted(KEY, Offset(0), Offset(9)).unwrap();
+    assert_eq!(found, ranges[..2]);
 }

@@ -43,5 +43,7 @@ impl Replay for Nothing {
     fn derived(&mut self, _derived: Derived) -> bool {
         true
     }
-    fn entry(&mut self, _key: PartitionKey, _entry: ReplayEntry<'_>) {}
+    fn entry(&mut self, _key: PartitionKey, _entry: ReplayEntry<'_>) -> Option<Aborted> {
+        None
+    }
 }

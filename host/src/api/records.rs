@@ -328,6 +328,7 @@ fn refused(name: &TopicPartition, error: &AppendError, stored: usize) -> ApiErro
         AppendError::Malformed(_)
         | AppendError::OutOfOrderSequence { .. }
         | AppendError::FencedProducer { .. }
+        | AppendError::FencedCoordinator { .. }
         | AppendError::Failed(_) => ApiError::internal(message),
     }
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use wstream_record::{
-    BatchError, ByteSize, LeaderEpoch, Offset, ProducerEpoch, Sequence, Timestamp, TopicName,
+    BatchError, ByteSize, CoordinatorEpoch, LeaderEpoch, Offset, ProducerEpoch, Sequence,
+    Timestamp, TopicName,
 };
 
 use crate::topic::limits::PARTITIONS_MAX;
@@ -114,6 +115,14 @@ pub enum AppendError {
         /// What came.
         found: ProducerEpoch,
     },
+    /// A newer incarnation of the transaction coordinator has ended a transaction of the producer here.
+    #[error("the transaction coordinator's epoch is {found}, the current one {current}")]
+    FencedCoordinator {
+        /// The newest seen.
+        current: CoordinatorEpoch,
+        /// What came.
+        found: CoordinatorEpoch,
+    },
     /// This node does not lead the partition.
     #[error("the partition is not led here (epoch {epoch})")]
     NotLeader {
@@ -166,6 +175,7 @@ impl AppendError {
             | Self::Timestamp { .. }
             | Self::OutOfOrderSequence { .. }
             | Self::FencedProducer { .. }
+            | Self::FencedCoordinator { .. }
             | Self::Closed => false,
         }
     }

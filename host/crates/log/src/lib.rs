@@ -31,7 +31,7 @@ mod topic;
 
 pub use config::{Durability, LogConfig};
 pub use data_dir::{DataDir, DataDirError, FORMAT};
-pub use derived::{EpochEnd, EpochStart};
+pub use derived::{EpochEnd, EpochStart, Marker};
 pub use errors::{
     AppendError, DeleteError, DocumentError, MetadataError, OpenError, ReadError, StoreError,
     TopicError,

@@ -139,6 +139,10 @@ number! {
     ProducerEpoch, i16
 }
 number! {
+    /// Counts the incarnations of a transaction coordinator; -1 means none.
+    CoordinatorEpoch, i32
+}
+number! {
     /// The number of a producer's record within one partition; wraps to 0 after `i32::MAX`.
     Sequence, i32
 }

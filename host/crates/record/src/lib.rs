@@ -16,8 +16,8 @@ pub mod varint;
 pub use batch::{BatchBuilder, BatchError, BatchHeader, Compression, ProducerStamp, RecordBatch};
 pub use clock::{Clock, ManualClock};
 pub use ids::{
-    ByteSize, InvalidTopicId, InvalidTopicName, LeaderEpoch, Offset, PartitionId, ProducerEpoch,
-    ProducerId, Sequence, Timestamp, TopicId, TopicName, TopicPartition,
+    ByteSize, CoordinatorEpoch, InvalidTopicId, InvalidTopicName, LeaderEpoch, Offset, PartitionId,
+    ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId, TopicName, TopicPartition,
 };
 pub use json::{JsonRecord, JsonRecordError};
 pub use record::{Header, Record, StoredRecord};

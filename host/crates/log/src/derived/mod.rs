@@ -29,14 +29,16 @@ use wstream_record::{BatchHeader, Offset, RecordBatch, Timestamp};
 pub(crate) use epochs::Epochs;
 pub use epochs::{EpochEnd, EpochStart};
 pub(crate) use producers::{ProducerBudget, Producers, Verdict};
-pub(crate) use transactions::{Marker, Transactions};
+pub use transactions::Marker;
+pub(crate) use transactions::Transactions;
 
 use crate::numbers::Reader;
 use crate::store::Aborted;
 
 /// The version of the encoding.
 const VERSION: u8 = 2;
-/// The version before also held the aborted ranges, of which no node ever had any.
+/// The version before held no coordinators' epochs, and the aborted ranges, of which no node ever had
+/// any.
 const VERSION_WITH_ABORTED: u8 = 1;
 
 /// What is derived from one partition.
@@ -79,8 +81,9 @@ impl Derived {
         }
         let parsed = control.map_or(Err("the batch was not given"), Marker::parse);
         match (parsed, header.producer) {
-            (Ok(Some(marker)), Some(stamp)) => {
-                self.producers.note_marker(stamp, header.base_offset, now);
+            (Ok(Some((marker, coordinator))), Some(stamp)) => {
+                self.producers
+                    .note_marker(stamp, coordinator, header.base_offset, now);
                 return self
                     .transactions
                     .note_marker(stamp.id, marker, header.base_offset);
@@ -140,7 +143,7 @@ impl Derived {
             ));
         }
         let read = Self {
-            producers: Producers::decode(&mut input, budget)?,
+            producers: Producers::decode(&mut input, budget, version != VERSION_WITH_ABORTED)?,
             epochs: Epochs::decode(&mut input)?,
             transactions: Transactions::decode(&mut input)?,
         };
@@ -157,4 +160,4 @@ fn ignored(header: &BatchHeader, reason: &'static str) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -45,8 +45,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{Semaphore, oneshot};
 use wstream_record::{
-    ByteSize, Clock, LeaderEpoch, Offset, ProducerId, RecordBatch, Sequence, Timestamp, TopicId,
-    TopicPartition,
+    ByteSize, Clock, CoordinatorEpoch, LeaderEpoch, Offset, ProducerEpoch, ProducerId, RecordBatch,
+    Sequence, Timestamp, TopicId, TopicPartition,
 };
 
 pub(crate) use self::commit::{GroupBounds, Stream};
@@ -60,7 +60,7 @@ pub(crate) use self::tail::TailBudget;
 pub use self::ticket::{AppendTicket, Appended};
 pub use self::waiter::Waiter;
 use self::waiter::Watch;
-use crate::derived::{Derived, EpochEnd, EpochStart, ProducerBudget};
+use crate::derived::{Derived, EpochEnd, EpochStart, Marker, ProducerBudget};
 use crate::errors::{AppendError, DeleteError};
 use crate::pool::Pool;
 use crate::store::{LogStore, PartitionKey};
@@ -270,6 +270,35 @@ impl Partition {
         let bytes = core.check(&batch)?;
         core.check_leads()?;
         let held = core.hold(bytes.0).await?;
+        let (reply, ticket) = oneshot::channel();
+        core.enqueue(held, Operation::Append { batch, reply })?;
+        Ok(AppendTicket::new(ticket))
+    }
+
+    /// Queues the marker that ends a producer's transaction here, as its coordinator wants (Kafka's
+    /// `WriteTxnMarkers`). It is taken also if the producer has none open or is not known: a
+    /// coordinator sends it again until it is answered.
+    ///
+    /// # Errors
+    /// The partition is not led here or closed. That a newer incarnation of the producer or of the
+    /// coordinator has written here (`FencedProducer`, `FencedCoordinator`), and what else can go
+    /// wrong, the ticket says.
+    pub async fn end_transaction(
+        &self,
+        producer: ProducerId,
+        epoch: ProducerEpoch,
+        marker: Marker,
+        coordinator: CoordinatorEpoch,
+    ) -> Result<AppendTicket, AppendError> {
+        let core = &self.0;
+        if producer.0 < 0 || epoch.0 < 0 || coordinator.0 < 0 {
+            return Err(AppendError::Malformed(
+                "a marker names a producer, its epoch and its coordinator's",
+            ));
+        }
+        core.check_leads()?;
+        let batch = marker.batch(producer, epoch, coordinator, core.shared.clock.now());
+        let held = core.hold(batch.bytes().len() as u64).await?;
         let (reply, ticket) = oneshot::channel();
         core.enqueue(held, Operation::Append { batch, reply })?;
         Ok(AppendTicket::new(ticket))

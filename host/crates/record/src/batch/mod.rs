@@ -20,6 +20,9 @@ pub use records::decode_records;
 /// Bytes from the base offset to the record count.
 pub const BATCH_HEADER_BYTES: usize = 61;
 /// Bytes before those that the length field counts: base offset and the length itself.
+/// Bits of the attributes.
+const TRANSACTIONAL: i16 = 1 << 4;
+const CONTROL: i16 = 1 << 5;
 const LENGTH_PREFIX_BYTES: usize = 12;
 /// Where the CRC's coverage starts.
 const CRC_START: usize = 21;
@@ -132,13 +135,13 @@ impl BatchHeader {
     /// A transaction marker, which holds no user records.
     #[must_use]
     pub fn is_control(&self) -> bool {
-        self.attributes & (1 << 5) != 0
+        self.attributes & CONTROL != 0
     }
 
     /// Part of a transaction.
     #[must_use]
     pub fn is_transactional(&self) -> bool {
-        self.attributes & (1 << 4) != 0
+        self.attributes & TRANSACTIONAL != 0
     }
 }
 
@@ -465,6 +468,19 @@ impl BatchBuilder {
 
     /// The batch of all records added, at base offset 0; `None` if there are none.
     pub fn finish(&mut self, producer: Option<ProducerStamp>) -> Option<RecordBatch> {
+        self.finish_with(producer, 0)
+    }
+
+    /// The same as a control batch of a producer's transaction: what a coordinator writes.
+    pub fn finish_control(&mut self, producer: ProducerStamp) -> Option<RecordBatch> {
+        self.finish_with(Some(producer), TRANSACTIONAL | CONTROL)
+    }
+
+    fn finish_with(
+        &mut self,
+        producer: Option<ProducerStamp>,
+        attributes: i16,
+    ) -> Option<RecordBatch> {
         if self.records == 0 {
             return None;
         }
@@ -481,6 +497,7 @@ impl BatchBuilder {
             .expect("callers bound batches far below 2 GiB");
         out[8..12].copy_from_slice(&length.to_be_bytes());
         out[16] = 2;
+        out[21..23].copy_from_slice(&attributes.to_be_bytes());
         out[23..27].copy_from_slice(&(self.records - 1).to_be_bytes());
         out[27..35].copy_from_slice(&self.base_timestamp.0.to_be_bytes());
         out[35..43].copy_from_slice(&self.max_timestamp.0.to_be_bytes());
@@ -493,7 +510,7 @@ impl BatchBuilder {
         let header = BatchHeader {
             base_offset: Offset(0),
             leader_epoch: LeaderEpoch(0),
-            attributes: 0,
+            attributes,
             last_offset_delta: self.records - 1,
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,

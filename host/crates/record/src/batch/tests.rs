@@ -116,3 +116,19 @@ proptest::proptest! {
         drop(decode_records(&header, &bytes.into()));
     }
 }
+
+#[test]
+fn a_control_batch_reads_as_one_of_its_producers_transaction() {
+    let mut builder = BatchBuilder::new();
+    builder.push(&record(1_000, Some("k"), Some("v")));
+    let stamp = ProducerStamp {
+        id: ProducerId(7),
+        epoch: ProducerEpoch(3),
+        sequence: Sequence(-1),
+    };
+    let batch = builder.finish_control(stamp).unwrap();
+    assert!(batch.header().is_control() && batch.header().is_transactional());
+    let read = RecordBatch::parse(batch.bytes().clone()).unwrap();
+    assert_eq!(read.header(), batch.header());
+    assert_eq!(read.header().producer, Some(stamp));
+}

@@ -6,7 +6,8 @@
 //! follow the last one; a new epoch starts at sequence 0; an older epoch is fenced; the first
 //! batch of an unknown producer may have any sequence, since retention may have removed the rest.
 //! A transaction's marker gives the producer its epoch and is no batch of its sequence; nor is a
-//! batch without a sequence (-1), such as a coordinator writes for a producer.
+//! batch without a sequence (-1), such as a coordinator writes for a producer. A marker of an older
+//! epoch, or of an older coordinator than has ended a transaction of the producer before, is fenced.
 //! Judging is for what producers send. What is stored is noted as it is: its epoch is the
 //! producer's from then on.
 //!
@@ -28,7 +29,8 @@ use std::sync::atomic::{AtomicUsize, Ordering as Atomic};
 use std::time::Duration;
 
 use wstream_record::{
-    BatchHeader, Offset, ProducerEpoch, ProducerId, ProducerStamp, Sequence, Timestamp,
+    BatchHeader, CoordinatorEpoch, Offset, ProducerEpoch, ProducerId, ProducerStamp, Sequence,
+    Timestamp,
 };
 
 use crate::errors::AppendError;
@@ -91,6 +93,9 @@ impl ProducerBudget {
         self.known.fetch_sub(count, Atomic::Relaxed);
     }
 }
+
+/// The epoch of a coordinator that is not known: no marker is older.
+const COORDINATOR_UNKNOWN: CoordinatorEpoch = CoordinatorEpoch(-1);
 
 /// The producers of one partition; without a budget, those of one write.
 #[derive(Debug, Default)]
@@ -167,23 +172,56 @@ impl Producers {
         producer.judge(stamp, header)
     }
 
+    /// Judges a marker by the epoch of the coordinator that wrote it.
+    pub(crate) fn judge_coordinator(
+        &self,
+        earlier: &Self,
+        producer: ProducerId,
+        found: CoordinatorEpoch,
+    ) -> Result<(), AppendError> {
+        let known = [earlier, self].map(|all| all.by_id.get(&producer));
+        let current = known.into_iter().flatten().map(|known| known.coordinator);
+        match current.max() {
+            Some(current) if found < current => {
+                Err(AppendError::FencedCoordinator { current, found })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes a marker in `earlier`, as `note_beside` does a batch.
+    pub(crate) fn note_marker_beside(
+        &self,
+        earlier: &mut Self,
+        stamp: ProducerStamp,
+        coordinator: CoordinatorEpoch,
+        at: Offset,
+    ) {
+        if let Some(known) = self.by_id.get(&stamp.id) {
+            let place = earlier.by_id.entry(stamp.id);
+            place.or_insert_with(|| known.clone());
+        }
+        earlier.note_marker(stamp, coordinator, at, Timestamp::NONE);
+    }
+
     /// Notes a batch in `earlier`, with what is known here of its producer, to judge further
     /// batches of the same write by.
     pub(crate) fn note_beside(&self, earlier: &mut Self, header: &BatchHeader) {
         let Some(stamp) = header.producer else {
             return;
         };
+        if header.is_control() {
+            let at = header.base_offset;
+            self.note_marker_beside(earlier, stamp, COORDINATOR_UNKNOWN, at);
+            return;
+        }
         if let Some(known) = self.by_id.get(&stamp.id) {
             earlier
                 .by_id
                 .entry(stamp.id)
                 .or_insert_with(|| known.clone());
         }
-        if header.is_control() {
-            earlier.note_marker(stamp, header.base_offset, Timestamp::NONE);
-        } else {
-            earlier.note(header, Timestamp::NONE);
-        }
+        earlier.note(header, Timestamp::NONE);
     }
 
     /// Takes note of a stored batch that is no marker.
@@ -198,8 +236,15 @@ impl Producers {
     }
 
     /// Takes note of a stored marker: its epoch is the producer's.
-    pub(super) fn note_marker(&mut self, stamp: ProducerStamp, at: Offset, now: Timestamp) {
-        self.seen(stamp, at, now);
+    pub(super) fn note_marker(
+        &mut self,
+        stamp: ProducerStamp,
+        coordinator: CoordinatorEpoch,
+        at: Offset,
+        now: Timestamp,
+    ) {
+        let producer = self.seen(stamp, at, now);
+        producer.coordinator = producer.coordinator.max(coordinator);
     }
 
     /// The producer, in the stamp's epoch.
@@ -212,6 +257,7 @@ impl Producers {
             known_from: at,
             epoch_from: at,
             last_seen: now,
+            coordinator: COORDINATOR_UNKNOWN,
             forgotten: false,
             marks: Marks::default(),
         };
@@ -224,6 +270,7 @@ impl Producers {
                     *known = Producer {
                         known_from: known.known_from,
                         last_seen: known.last_seen,
+                        coordinator: known.coordinator,
                         ..fresh
                     };
                 }
@@ -323,6 +370,7 @@ impl Producers {
     pub(super) fn decode(
         input: &mut Reader<'_>,
         budget: Arc<ProducerBudget>,
+        with_coordinators: bool,
     ) -> Result<Self, String> {
         let count = input.count(PRODUCER_BYTES_MIN)?;
         if count > PRODUCERS_MAX {
@@ -334,7 +382,7 @@ impl Producers {
             id = input.above(id, i64::from(n > 0), "a producer's id")?;
             // Any time is possible, so the difference may have wrapped.
             seen = seen.wrapping_add(input.number()?);
-            let producer = Producer::decode(input, Timestamp(seen))?;
+            let producer = Producer::decode(input, Timestamp(seen), with_coordinators)?;
             read.make_room();
             read.by_id.insert(ProducerId(id), producer);
         }
@@ -350,6 +398,9 @@ struct Producer {
     /// Where its epoch was first seen.
     epoch_from: Offset,
     last_seen: Timestamp,
+    /// The newest coordinator that ended a transaction of it; also after that was truncated, for there
+    /// was such a coordinator.
+    coordinator: CoordinatorEpoch,
     /// Its epoch had batches before those in `marks`.
     forgotten: bool,
     /// Of its epoch; may be empty behind a marker.
@@ -415,6 +466,7 @@ impl Producer {
         put(out, i64::from(self.epoch.0));
         put(out, self.known_from.0);
         put_above(out, self.epoch_from.0, self.known_from.0);
+        put(out, i64::from(self.coordinator.0));
         put(out, i64::from(self.forgotten));
         put_count(out, self.marks.known().len());
         let (mut base, mut sequence) = (self.epoch_from, Sequence(0));
@@ -426,10 +478,18 @@ impl Producer {
         }
     }
 
-    fn decode(input: &mut Reader<'_>, last_seen: Timestamp) -> Result<Self, String> {
+    fn decode(
+        input: &mut Reader<'_>,
+        last_seen: Timestamp,
+        with_coordinator: bool,
+    ) -> Result<Self, String> {
         let epoch = ProducerEpoch(input.small("a producer's epoch")?);
         let known_from = input.offset(Offset(0))?;
         let epoch_from = input.offset(known_from)?;
+        let coordinator = match with_coordinator {
+            true => CoordinatorEpoch(input.small("a coordinator's epoch")?),
+            false => COORDINATOR_UNKNOWN,
+        };
         let forgotten = input.small::<u8>("a flag")? != 0;
         let count: usize = input.small("a count of batches")?;
         if count > BATCHES_KNOWN {
@@ -455,6 +515,7 @@ impl Producer {
             known_from,
             epoch_from,
             last_seen,
+            coordinator,
             forgotten,
             marks,
         })

@@ -70,9 +70,9 @@ fn a_marker_gives_the_epoch_and_is_no_batch() {
     let mut known = known(10);
     let none = Producers::default();
     known.note(&header(1, 3, 40, 2, 0), NOW);
-    known.note_marker(stamp(1, 3), Offset(2), NOW);
+    known.note_marker(stamp(1, 3), COORDINATOR_UNKNOWN, Offset(2), NOW);
     assert_eq!(known.next_sequence(ProducerId(1)), Some(Sequence(42)));
-    known.note_marker(stamp(1, 4), Offset(3), NOW);
+    known.note_marker(stamp(1, 4), COORDINATOR_UNKNOWN, Offset(3), NOW);
     assert_eq!(known.next_sequence(ProducerId(1)), Some(Sequence(0)));
     assert!(known.judge(&none, &header(1, 3, 42, 1, 0)).is_err());
     assert!(known.judge(&none, &header(1, 4, 42, 1, 0)).is_err());
@@ -161,7 +161,7 @@ fn going_back_is_refused_where_the_state_is_lost() {
     before.encode(&mut out);
     let again = || {
         let mut input = Reader::new(&out);
-        Producers::decode(&mut input, Arc::new(ProducerBudget::default())).unwrap()
+        Producers::decode(&mut input, Arc::new(ProducerBudget::default()), true).unwrap()
     };
     // Five are known: 2 to 6. Below 0 the producer was not known.
     for (end, enough) in [(7, true), (3, true), (2, false), (1, false), (0, true)] {
@@ -172,11 +172,11 @@ fn going_back_is_refused_where_the_state_is_lost() {
     assert_eq!(left.next_sequence(ProducerId(1)), Some(Sequence(3)));
     // An epoch that began above has replaced what was known.
     let mut fenced = again();
-    fenced.note_marker(stamp(1, 1), Offset(7), NOW);
+    fenced.note_marker(stamp(1, 1), COORDINATOR_UNKNOWN, Offset(7), NOW);
     assert!(!fenced.truncate(Offset(7)));
     // All that an epoch has written is known: none is left, and none was there.
     let mut marked = again();
-    marked.note_marker(stamp(1, 1), Offset(7), NOW);
+    marked.note_marker(stamp(1, 1), COORDINATOR_UNKNOWN, Offset(7), NOW);
     marked.note(&header(1, 1, 0, 1, 8), NOW);
     assert!(marked.truncate(Offset(8)));
     assert_eq!(marked.next_sequence(ProducerId(1)), Some(Sequence(0)));

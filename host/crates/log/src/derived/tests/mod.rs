@@ -1,6 +1,6 @@
 //! `Derived` against a model that looks through all kept batches for each answer.
 
-mod model;
+pub(crate) mod model;
 
 use std::collections::BTreeSet;
 
@@ -164,6 +164,7 @@ impl Run {
         header.leader_epoch = LeaderEpoch(self.leader_epoch);
         let parsed = control.as_ref().map(Marker::parse);
         let marker = parsed.and_then(|marker| marker.ok().flatten());
+        let marker = marker.map(|(marker, _)| marker);
         let now = Timestamp(self.now);
         self.aborted
             .extend(self.derived.note(&header, control.as_ref(), now));

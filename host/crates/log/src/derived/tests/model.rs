@@ -7,37 +7,37 @@ use super::*;
 
 /// A batch that is kept.
 #[derive(Debug, Clone)]
-pub(super) struct Kept {
-    pub(super) header: BatchHeader,
-    pub(super) control: Option<RecordBatch>,
+pub(crate) struct Kept {
+    pub(crate) header: BatchHeader,
+    pub(crate) control: Option<RecordBatch>,
     /// What the control batch means, if anything.
-    pub(super) marker: Option<Marker>,
-    pub(super) at: Timestamp,
+    pub(crate) marker: Option<Marker>,
+    pub(crate) at: Timestamp,
 }
 
 /// What the log holds, and what was done to it that its batches do not say.
 #[derive(Debug, Default)]
-pub(super) struct Model {
-    pub(super) kept: Vec<Kept>,
-    pub(super) start: i64,
-    pub(super) end: i64,
-    pub(super) high_watermark: i64,
+pub(crate) struct Model {
+    pub(crate) kept: Vec<Kept>,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) high_watermark: i64,
     /// Below it the producer was forgotten.
-    pub(super) forgotten: BTreeMap<i64, i64>,
-    pub(super) last_seen: BTreeMap<i64, i64>,
+    pub(crate) forgotten: BTreeMap<i64, i64>,
+    pub(crate) last_seen: BTreeMap<i64, i64>,
     /// How many batches of the producer were truncated since the last rebuild.
-    pub(super) cut: BTreeMap<i64, usize>,
+    pub(crate) cut: BTreeMap<i64, usize>,
 }
 
 /// A batch of a producer: first sequence, count, first offset.
 type Row = (i32, i32, i64);
 
 /// A transaction: whose, first offset, and how and where it ended.
-pub(super) type Transaction = (i64, i64, Option<(Marker, i64)>);
+pub(crate) type Transaction = (i64, i64, Option<(Marker, i64)>);
 
 impl Model {
     /// Batches that producer state follows from.
-    pub(super) fn of(&self, id: i64) -> impl Iterator<Item = &Kept> {
+    pub(crate) fn of(&self, id: i64) -> impl Iterator<Item = &Kept> {
         let from = self.forgotten.get(&id).copied().unwrap_or(0);
         self.kept.iter().filter(move |kept| {
             let control = kept.header.is_control() && kept.marker.is_none();
@@ -47,7 +47,7 @@ impl Model {
     }
 
     /// The producer's epoch, and the batches of it.
-    pub(super) fn producer(&self, id: i64) -> Option<(i16, Vec<Row>)> {
+    pub(crate) fn producer(&self, id: i64) -> Option<(i16, Vec<Row>)> {
         let mut state: Option<(i16, Vec<_>)> = None;
         for kept in self.of(id) {
             let stamp = kept.header.producer.unwrap();
@@ -67,7 +67,7 @@ impl Model {
     }
 
     /// What the rules say of a batch; `Err` for any refusal.
-    pub(super) fn judge(
+    pub(crate) fn judge(
         &self,
         id: i64,
         epoch: i16,
@@ -95,7 +95,7 @@ impl Model {
         }
     }
 
-    pub(super) fn epochs(&self) -> Vec<(i32, i64)> {
+    pub(crate) fn epochs(&self) -> Vec<(i32, i64)> {
         let mut all: Vec<(i32, i64)> = Vec::new();
         for kept in &self.kept {
             let epoch = kept.header.leader_epoch.0;
@@ -111,7 +111,7 @@ impl Model {
         all
     }
 
-    pub(super) fn transactions(&self) -> Vec<Transaction> {
+    pub(crate) fn transactions(&self) -> Vec<Transaction> {
         let mut all: Vec<Transaction> = Vec::new();
         for kept in &self.kept {
             let Some(stamp) = kept.header.producer else {
@@ -133,13 +133,13 @@ impl Model {
         all
     }
 
-    pub(super) fn last_stable(&self, high_watermark: i64) -> i64 {
+    pub(crate) fn last_stable(&self, high_watermark: i64) -> i64 {
         let all = self.transactions().into_iter();
         let undecided = all.filter(|t| t.2.is_none_or(|(_, at)| at >= high_watermark));
         undecided.map(|t| t.1).fold(high_watermark, i64::min)
     }
 
-    pub(super) fn aborted_in(&self, from: i64, next: i64) -> BTreeSet<(i64, i64, i64)> {
+    pub(crate) fn aborted_in(&self, from: i64, next: i64) -> BTreeSet<(i64, i64, i64)> {
         let all = self.transactions().into_iter();
         all.filter_map(|(id, first, ended)| match ended {
             Some((Marker::Abort, last)) => Some((first, last, id)),
@@ -149,7 +149,7 @@ impl Model {
         .collect()
     }
 
-    pub(super) fn truncate(&mut self, end: i64) {
+    pub(crate) fn truncate(&mut self, end: i64) {
         for kept in self.kept.iter().filter(|k| k.header.base_offset.0 >= end) {
             if let Some(stamp) = kept.header.producer {
                 *self.cut.entry(stamp.id.0).or_default() += 1;
@@ -169,7 +169,7 @@ impl Model {
         }
     }
 
-    pub(super) fn expire(&mut self, now: i64, after: i64) {
+    pub(crate) fn expire(&mut self, now: i64, after: i64) {
         let all = self.transactions();
         let open = |id: i64| all.iter().any(|t| t.0 == id && t.2.is_none());
         let (end, forgotten) = (self.end, &mut self.forgotten);
@@ -183,7 +183,7 @@ impl Model {
     }
 
     /// Begins anew with what the log still holds, as the caller of `truncate` does.
-    pub(super) fn rebuild(&mut self, budget: &Arc<ProducerBudget>) -> (Derived, Vec<Aborted>) {
+    pub(crate) fn rebuild(&mut self, budget: &Arc<ProducerBudget>) -> (Derived, Vec<Aborted>) {
         let start = Offset(self.start);
         self.kept.retain(|kept| kept.header.next_offset() > start);
         self.forgotten.clear();

@@ -19,7 +19,10 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use bytes::Buf;
-use wstream_record::{BatchHeader, Offset, ProducerId, RecordBatch};
+use wstream_record::{
+    BatchBuilder, BatchHeader, CoordinatorEpoch, Offset, ProducerEpoch, ProducerId, ProducerStamp,
+    Record, RecordBatch, Sequence, Timestamp,
+};
 
 use crate::numbers::{Reader, put, put_above, put_count};
 use crate::store::Aborted;
@@ -28,13 +31,15 @@ use crate::store::Aborted;
 const OPEN_MAX: usize = 10_000;
 /// Ended transactions kept; beyond that those that ended first go.
 const ENDED_MAX: usize = 10_000;
+/// The version of a marker's key and value.
+const MARKER_VERSION: i16 = 0;
 /// Bytes of an encoded open transaction and ended one at least.
 const OPEN_BYTES_MIN: usize = 2;
 const ENDED_BYTES_MIN: usize = 3;
 
 /// How a transaction ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Marker {
+pub enum Marker {
     /// Its records do not count.
     Abort,
     /// Its records count.
@@ -42,8 +47,43 @@ pub(crate) enum Marker {
 }
 
 impl Marker {
-    /// Reads the marker in a control batch; `None` if compaction has emptied it.
-    pub(crate) fn parse(control: &RecordBatch) -> Result<Option<Self>, &'static str> {
+    /// A control batch of one record that ends a producer's transaction.
+    pub(crate) fn batch(
+        self,
+        producer: ProducerId,
+        epoch: ProducerEpoch,
+        coordinator: CoordinatorEpoch,
+        now: Timestamp,
+    ) -> RecordBatch {
+        let kind: i16 = match self {
+            Self::Abort => 0,
+            Self::Commit => 1,
+        };
+        let mut key = MARKER_VERSION.to_be_bytes().to_vec();
+        key.extend_from_slice(&kind.to_be_bytes());
+        let mut value = MARKER_VERSION.to_be_bytes().to_vec();
+        value.extend_from_slice(&coordinator.0.to_be_bytes());
+        let mut builder = BatchBuilder::new();
+        builder.push(&Record {
+            timestamp: now,
+            key: Some(key.into()),
+            value: Some(value.into()),
+            headers: Vec::new(),
+        });
+        let stamp = ProducerStamp {
+            id: producer,
+            epoch,
+            sequence: Sequence(-1),
+        };
+        let batch = builder.finish_control(stamp);
+        batch.expect("it has a record")
+    }
+
+    /// Reads the marker in a control batch, and the epoch of the coordinator that wrote it; `None` if
+    /// compaction has emptied it.
+    pub(crate) fn parse(
+        control: &RecordBatch,
+    ) -> Result<Option<(Self, CoordinatorEpoch)>, &'static str> {
         let header = control.header();
         if !header.is_control() {
             return Err("the batch is no control batch");
@@ -58,15 +98,16 @@ impl Marker {
         let version = key.try_get_i16().map_err(|_| "its key is cut")?;
         let kind = key.try_get_i16().map_err(|_| "its key is cut")?;
         let value_version = value.try_get_i16().map_err(|_| "its value is cut")?;
-        let _coordinator = value.try_get_i32().map_err(|_| "its value is cut")?;
+        let coordinator = value.try_get_i32().map_err(|_| "its value is cut")?;
         if version < 0 || value_version < 0 {
             return Err("its version is negative");
         }
-        match kind {
-            0 => Ok(Some(Self::Abort)),
-            1 => Ok(Some(Self::Commit)),
-            _ => Err("its type is not abort or commit"),
-        }
+        let marker = match kind {
+            0 => Self::Abort,
+            1 => Self::Commit,
+            _ => return Err("its type is not abort or commit"),
+        };
+        Ok(Some((marker, CoordinatorEpoch(coordinator))))
     }
 }
 
@@ -116,7 +157,8 @@ impl Transactions {
     /// Whether the batch opens none, or one that there is room for.
     #[must_use]
     pub(crate) fn has_room(&self, header: &BatchHeader) -> bool {
-        let Some(stamp) = header.producer.filter(|_| header.is_transactional()) else {
+        let opens = header.is_transactional() && !header.is_control();
+        let Some(stamp) = header.producer.filter(|_| opens) else {
             return true;
         };
         self.open.len() < OPEN_MAX || self.open.contains_key(&stamp.id)

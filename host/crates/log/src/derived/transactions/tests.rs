@@ -9,6 +9,10 @@ fn begin(transactions: &mut Transactions, producer: i64, at: i64) {
     transactions.note(&header);
 }
 
+fn parse(batch: &RecordBatch) -> Result<Option<Marker>, &'static str> {
+    Marker::parse(batch).map(|found| found.map(|(marker, _)| marker))
+}
+
 fn end(transactions: &mut Transactions, producer: i64, marker: Marker, at: i64) -> Option<Row> {
     let ended = transactions.note_marker(ProducerId(producer), marker, Offset(at));
     ended.map(|r| (r.producer.0, r.first.0, r.last.0, r.stable.0))
@@ -164,7 +168,7 @@ fn markers_are_read_and_anything_else_is_no_marker() {
     ];
     for (key, value, said) in rows {
         let batch = control_of(0, (1, 0), key, value);
-        assert_eq!(Marker::parse(&batch), said, "{key:?} {value:?}");
+        assert_eq!(parse(&batch), said, "{key:?} {value:?}");
     }
     let data = crate::testing::batch_of(1, 1, None).at(Offset(0), LeaderEpoch(0));
     assert!(Marker::parse(&data).is_err());
@@ -175,10 +179,27 @@ fn markers_are_read_and_anything_else_is_no_marker() {
         bytes[at] = byte;
         match RecordBatch::parse_trusted(bytes.into()) {
             Ok(batch) => match said {
-                Some(said) => assert_eq!(Marker::parse(&batch), said),
+                Some(said) => assert_eq!(parse(&batch), said),
                 None => assert!(Marker::parse(&batch).is_err()),
             },
             Err(_) => assert!(said.is_none()),
         }
+    }
+}
+
+#[test]
+fn a_marker_reads_as_it_was_written() {
+    for marker in [Marker::Abort, Marker::Commit] {
+        let (producer, epoch) = (ProducerId(1 << 40), ProducerEpoch(7));
+        let coordinator = CoordinatorEpoch(1 << 30);
+        let batch = marker.batch(producer, epoch, coordinator, Timestamp(5));
+        let read = RecordBatch::parse(batch.bytes().clone()).unwrap();
+        assert_eq!(Marker::parse(&read), Ok(Some((marker, coordinator))));
+        let stamp = read.header().producer.unwrap();
+        assert_eq!(
+            (stamp.id, stamp.epoch, stamp.sequence.0),
+            (producer, epoch, -1)
+        );
+        assert_eq!(read.header().max_timestamp, Timestamp(5));
     }
 }

@@ -191,7 +191,9 @@ impl Writer {
         let header = *batch.header();
         let mut state = core.state.lock();
         let epoch = state.check_leads()?;
-        if let Verdict::Duplicate { base, next } = part.judge(&state, &header)? {
+        if header.is_control() {
+            part.judge_marker(&state, &batch)?;
+        } else if let Verdict::Duplicate { base, next } = part.judge(&state, &header)? {
             return Ok(Appended {
                 base_offset: base,
                 next_offset: next,

@@ -10,7 +10,7 @@ use wstream_record::{BatchHeader, Offset, RecordBatch, Timestamp};
 use super::super::queue::{Held, OffsetReply};
 use super::super::ticket::{Appended, Flushed, FlushedReply};
 use super::super::{Core, State, waiter};
-use crate::derived::{Producers, Verdict};
+use crate::derived::{Marker, Producers, Verdict};
 use crate::errors::{AppendError, DeleteError};
 
 /// How often it is said of a partition that its records come in expired.
@@ -96,6 +96,26 @@ impl Part {
             });
         }
         Ok(verdict)
+    }
+
+    /// What a marker is, given the same. It counts for what comes behind it in this group.
+    pub(super) fn judge_marker(
+        &mut self,
+        state: &State,
+        batch: &RecordBatch,
+    ) -> Result<(), AppendError> {
+        let header = batch.header();
+        let (Some(stamp), Ok(Some((_, coordinator)))) = (header.producer, Marker::parse(batch))
+        else {
+            return Err(AppendError::Malformed("it is no transaction's marker"));
+        };
+        self.judge(state, header)?;
+        let known = &state.derived.producers;
+        known.judge_coordinator(&self.beside, stamp.id, coordinator)?;
+        known.note_marker_beside(&mut self.beside, stamp, coordinator, self.end);
+        // It is the next one of the headers.
+        self.beside_count = self.headers.len() + 1;
+        Ok(())
     }
 
     /// Shows readers what was flushed. `false`: what is derived must be derived anew.

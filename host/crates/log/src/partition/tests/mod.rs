@@ -5,6 +5,7 @@ mod following;
 mod model;
 mod reads;
 mod roles;
+mod transactions;
 
 use wstream_record::{
     ByteSize, Offset, ProducerEpoch, ProducerId, ProducerStamp, RecordBatch, Sequence,
@@ -27,6 +28,13 @@ fn stamped(sequence: i32) -> RecordBatch {
         sequence: Sequence(sequence),
     };
     batch_of(2, 10, Some(stamp))
+}
+
+/// The batch with the attributes of a transaction's, and more.
+fn transactional(batch: RecordBatch, more: u8) -> RecordBatch {
+    let mut bytes = batch.into_bytes().to_vec();
+    bytes[22] |= (1 << 4) | more;
+    RecordBatch::parse_trusted(bytes.into()).unwrap()
 }
 
 /// A batch of the leader, two offsets long.

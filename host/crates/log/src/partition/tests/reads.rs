@@ -263,12 +263,6 @@ fn marker(base: i64, commit: bool) -> RecordBatch {
     transactional(builder.finish(Some(stamp)).unwrap(), 1 << 5).at(Offset(base), LeaderEpoch(1))
 }
 
-fn transactional(batch: RecordBatch, more: u8) -> RecordBatch {
-    let mut bytes = batch.into_bytes().to_vec();
-    bytes[22] |= (1 << 4) | more;
-    RecordBatch::parse_trusted(bytes.into()).unwrap()
-}
-
 #[test]
 fn what_an_open_transaction_may_undo_is_not_stable() {
     let node = Node::new(11);

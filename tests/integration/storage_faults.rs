@@ -251,3 +251,60 @@ fn find(dir: &Path, name: &str) -> Option<PathBuf> {
             .find_map(|p| find(p, name))
     })
 }
+
+/// Fills a file system to its last byte.
+fn fill(path: &Path) {
+    use std::io::Write as _;
+    let mut file = std::fs::File::create(path).unwrap();
+    let block = vec![b'x'; 64 << 10];
+    let mut length = block.len();
+    while length > 0 {
+        match file.write(&block[..length]) {
+            Ok(_) => {}
+            Err(_) => length /= 2,
+        }
+    }
+}
+
+/// Nothing fits any more, and yet the node starts, says so, serves what it has, and deletions make room.
+#[test]
+fn a_node_starts_on_a_disk_without_any_room_and_makes_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(&dir.path().join("disk"), 128) else {
+        return;
+    };
+    let builder = NodeBuilder::new(&disk.0.join("data"))
+        .arg("--disk-free-min")
+        .arg("16MiB");
+    let node = builder.start();
+    for topic in ["kept", "deleted"] {
+        create(&node, topic);
+    }
+    assert_eq!(append(&node, "kept").0, 200);
+    for _ in 0..200 {
+        assert_eq!(append(&node, "deleted").0, 200);
+    }
+    let builder = node.kill();
+    fill(&disk.0.join("filler"));
+
+    let node = builder.start();
+    node.wait_for_line("the disk is full");
+    let ready = node.ask("GET", "/health/ready", &[], b"");
+    assert_eq!(ready.status, 503, "{}", ready.text());
+    assert!(ready.text().contains("bytes free"), "{}", ready.text());
+    let refused = append(&node, "kept");
+    assert_eq!(refused.0, 507, "{}", refused.1);
+    assert!(refused.1.contains("disk_full"), "{}", refused.1);
+    assert_eq!(node.get("/api/v1/topics/kept")["records"], 200);
+    let records = node.ask("GET", "/api/v1/topics/kept/records?limit=10", &[], b"");
+    assert_eq!(records.status, 200, "{}", records.text());
+
+    let deleted = node.ask("DELETE", "/api/v1/topics/deleted", &[], b"");
+    assert!(deleted.status < 300, "{}", deleted.text());
+    until("appends to work again", || {
+        (append(&node, "kept").0 == 200).then_some(())
+    });
+    let builder = node.kill();
+    let node = builder.start();
+    assert_eq!(node.get("/api/v1/topics/kept")["records"], 400);
+}

@@ -85,6 +85,7 @@ impl SimNode {
             clock: time.clock(),
             store: Arc::new(store),
             metadata: metadata.clone(),
+            reserve: None,
             pool: pool.clone(),
             background: background.clone(),
             bounds: GroupBounds::SMALL,

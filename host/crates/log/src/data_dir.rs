@@ -124,7 +124,11 @@ impl DataDir {
             lock.rewind()?;
             writeln!(lock, "{}", std::process::id())
         };
-        say().map_err(io)?;
+        match say() {
+            // The lock holds all the same; only its number is not told.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+            said => said.map_err(io)?,
+        }
         Ok(lock)
     }
 }

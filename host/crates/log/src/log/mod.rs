@@ -9,6 +9,7 @@
 //! Order of locks: `changes`, then `topics`, then those of partitions.
 
 mod opening;
+mod reserve;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use wstream_record::{
 
 #[cfg(test)]
 pub(crate) use self::opening::Assembly;
+use self::reserve::Reserve;
 use self::upkeep::{Tidy, Upkeep};
 use crate::config::LogConfig;
 use crate::errors::{MetadataError, OpenError, TopicError};
@@ -48,6 +50,8 @@ struct Inner {
     /// Where what need not be done at once is done.
     background: Pool,
     metadata: Metadata,
+    /// Room for a full disk; none for a log in memory.
+    reserve: Option<Reserve>,
     /// What this node leads with.
     epoch: LeaderEpoch,
     /// Held while topics are created, changed or deleted.
@@ -285,6 +289,7 @@ impl Inner {
             name: name.clone(),
             id: None,
         };
+        self.look_after_reserve();
         match self.metadata.apply_now(delete)? {
             Answer::TopicDeleted { .. } => {}
             Answer::Refused(refused) => return Err(refused.into_topic_error()),
@@ -299,6 +304,12 @@ impl Inner {
         self.leftovers.lock().extend(keys);
         self.remove_leftovers();
         Ok(())
+    }
+
+    fn look_after_reserve(&self) {
+        if let Some(reserve) = &self.reserve {
+            reserve.look();
+        }
     }
 
     /// Removes what deleted topics left.

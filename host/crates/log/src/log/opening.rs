@@ -7,6 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 use wstream_record::{ByteSize, Clock, PartitionId, TopicId, TopicPartition};
 
+use super::reserve::Reserve;
 use super::upkeep::{self, Tidy, Upkeep};
 use super::{Inner, Log, Topic, limits};
 use crate::config::LogConfig;
@@ -31,6 +32,8 @@ pub(crate) struct Assembly {
     pub(crate) clock: Clock,
     pub(crate) store: Arc<dyn LogStore>,
     pub(crate) metadata: Metadata,
+    /// For a log in a directory.
+    pub(crate) reserve: Option<Reserve>,
     /// What runs commits and reads.
     pub(crate) pool: Pool,
     /// What runs the rest.
@@ -47,6 +50,8 @@ struct Sorting<'a> {
 
 impl Log {
     pub(super) fn open_now(config: LogConfig, clock: Clock) -> Result<Self, OpenError> {
+        let reserve = Reserve::new(&config);
+        reserve.look_at_start();
         let metadata = Metadata::open(config.dir.join("metadata"))?;
         let dir = config.dir.join("log");
         // Whatever was opened before has a log: one that is not there is not begun again.
@@ -62,6 +67,7 @@ impl Log {
             bounds: GroupBounds::default(),
             store,
             metadata,
+            reserve: Some(reserve),
             clock,
             config,
         })?;
@@ -77,6 +83,7 @@ impl Log {
             bounds: GroupBounds::default(),
             store: Arc::new(MemoryStore::new(clock.clone(), config.streams)),
             metadata: Metadata::in_memory(),
+            reserve: None,
             clock,
             config,
         });
@@ -92,6 +99,7 @@ impl Log {
             clock,
             store,
             metadata,
+            reserve,
             pool,
             background,
             bounds,
@@ -134,6 +142,7 @@ impl Log {
             streams,
             background,
             metadata,
+            reserve,
             epoch,
             changes: Mutex::new(()),
             topics: RwLock::default(),

@@ -56,6 +56,7 @@ impl Inner {
     /// what deleted topics left. Answers what tells that the starts are raised.
     pub(super) fn look_after(&self) -> Vec<Raised> {
         let now = self.shared.clock.now();
+        self.look_after_reserve();
         let topics: Vec<_> = self.topics.read().values().cloned().collect();
         let mut raised = Vec::new();
         for topic in &topics {

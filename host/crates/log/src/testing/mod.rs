@@ -118,6 +118,7 @@ impl Node {
             clock: time.clock(),
             store: Arc::new(store.clone()),
             metadata: metadata.clone(),
+            reserve: None,
             pool: pool.clone(),
             background: background.clone(),
             bounds: GroupBounds::SMALL,

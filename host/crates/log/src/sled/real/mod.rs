@@ -48,6 +48,8 @@ use crate::errors::StoreError;
 const FOUND_FILE: &str = "found";
 /// The copy of its data file from before that.
 const BEFORE_FILE: &str = "before";
+/// Bytes that such a copy must leave free.
+const COPY_LEAVES_BYTES: u64 = 16 << 20;
 /// Names tried for a copy that is kept aside.
 const ASIDE_COPIES_MAX: u32 = 10_000;
 
@@ -355,7 +357,14 @@ fn note_first(dir: &Path) -> io::Result<()> {
     let text = format!("{} {}\n", found.values, found.safe);
     write_whole(&dir.join(FOUND_FILE), text.as_bytes())?;
     let before = dir.join(BEFORE_FILE);
-    match files::copy_file(&dir.join("db"), &before) {
+    let db = dir.join("db");
+    let wanted = fs::metadata(&db)?.len().saturating_add(COPY_LEAVES_BYTES);
+    let copied = match FreeSpace::system().of(dir) {
+        // It would take what a start needs.
+        Ok(free) if free.0 < wanted => Err(io::Error::from(io::ErrorKind::StorageFull)),
+        _ => files::copy_file(&db, &before),
+    };
+    match copied {
         // Without room for a copy, what sled does not show is only told.
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
             tracing::warn!(dir = %dir.display(), %error, "no copy of a database is kept while it opens");

@@ -259,9 +259,8 @@ fn fill(path: &Path) {
     let block = vec![b'x'; 64 << 10];
     let mut length = block.len();
     while length > 0 {
-        match file.write(&block[..length]) {
-            Ok(_) => {}
-            Err(_) => length /= 2,
+        if file.write_all(&block[..length]).is_err() {
+            length /= 2;
         }
     }
 }
@@ -307,4 +306,92 @@ fn a_node_starts_on_a_disk_without_any_room_and_makes_room() {
     let builder = node.kill();
     let node = builder.start();
     assert_eq!(node.get("/api/v1/topics/kept")["records"], 400);
+}
+
+fn forgotten(data: &Path, args: &[&str]) -> Output {
+    let mut command = wstream(["log", "forgotten"]);
+    command.args(args).arg("--data").arg(data);
+    Output::of(&mut command)
+}
+
+/// The ids that `wstream log forgotten list` shows, with the end of the log.
+fn listed(data: &Path) -> Vec<(String, String)> {
+    let list = forgotten(data, &["list"]);
+    assert_eq!(list.code, 0, "{}", list.stderr);
+    let rows = list.stdout.lines().filter(|line| line.contains('-'));
+    let rows = rows.map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.map(|row| (row[0].to_owned(), row[3].to_owned()))
+        .collect()
+}
+
+#[test]
+fn records_that_the_metadata_has_forgotten_are_adopted_or_discarded() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let builder = NodeBuilder::new(&data);
+    let node = builder.start();
+    for (topic, times) in [("one", 1), ("two", 2)] {
+        create(&node, topic);
+        for _ in 0..times {
+            assert_eq!(append(&node, topic).0, 200);
+        }
+    }
+    let running = forgotten(&data, &["list"]);
+    assert!(
+        running.code == 1 && running.stderr.contains("in use"),
+        "{}",
+        running.stderr
+    );
+    let builder = node.kill();
+    assert!(listed(&data).is_empty(), "all is known");
+    std::fs::remove_dir_all(data.join("metadata")).unwrap();
+    std::fs::remove_file(data.join("metadata.end")).unwrap();
+
+    let node = builder.start();
+    assert!(
+        node.stderr().contains("wstream log forgotten"),
+        "{}",
+        node.stderr()
+    );
+    create(&node, "taken");
+    let builder = node.kill();
+    let all = listed(&data);
+    let id_of = |end: &str| {
+        let found = all.iter().find(|(_, of)| of == end);
+        found.unwrap_or_else(|| panic!("{end}: {all:?}")).0.clone()
+    };
+    let (one, two) = (id_of("200"), id_of("400"));
+
+    for (args, code, said) in [
+        (["adopt", &one, "taken"], 1, "exists already"),
+        (
+            ["adopt", "00000000-0000-0000-0000-000000000001", "x"],
+            1,
+            "no forgotten data",
+        ),
+        (["adopt", &one, "again"], 0, "is topic again"),
+        (["adopt", &one, "twice"], 1, "no forgotten data"),
+    ] {
+        let output = forgotten(&data, &args);
+        let text = output.stdout.clone() + &output.stderr;
+        assert!(
+            output.code == code && text.contains(said),
+            "{args:?}: {text}"
+        );
+    }
+    let discarded = forgotten(&data, &["discard", &two]);
+    assert_eq!(discarded.code, 0, "{}", discarded.stderr);
+    let left = listed(&data);
+    assert!(
+        left.iter().all(|(id, _)| *id != one && *id != two),
+        "{left:?}"
+    );
+
+    let node = builder.start();
+    assert_eq!(node.get("/api/v1/topics/again")["records"], 200);
+    assert_eq!(append(&node, "again").0, 200);
+    let builder = node.kill();
+    let node = builder.start();
+    assert_eq!(node.get("/api/v1/topics/again")["records"], 400);
+    assert!(!node.stderr().contains(&two), "{}", node.stderr());
 }

@@ -291,7 +291,9 @@ fn refused(error: TopicError) -> ApiError {
     let message = error.to_string();
     match error {
         TopicError::Exists(_) => ApiError::new(StatusCode::CONFLICT, "exists", message),
-        TopicError::Unknown(_) => ApiError::new(StatusCode::NOT_FOUND, "not_found", message),
+        TopicError::Unknown(_) | TopicError::NotForgotten(_) => {
+            ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
+        }
         TopicError::Partitions { .. } | TopicError::FewerPartitions { .. } => {
             ApiError::bad_request("bad_partitions", message)
         }

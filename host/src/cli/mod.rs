@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod completion;
 mod consume;
+mod log;
 mod output;
 mod produce;
 mod restore;
@@ -70,6 +71,8 @@ enum Command {
     Transform(transform::TransformArgs),
     /// Go back to what reads of damaged metadata, and keep the damaged files aside.
     Restore(restore::RestoreArgs),
+    /// Decide about records that the metadata has forgotten; no node may run.
+    Log(log::LogArgs),
     /// Measure the parts of a node on this machine.
     Bench(bench::BenchArgs),
     /// Print the completion script of a shell.
@@ -89,6 +92,7 @@ impl Cli {
             Command::Search(args) => search::execute(args, &mut output).await,
             Command::Transform(args) => transform::execute(args, &mut output).await,
             Command::Restore(args) => restore::execute(args, &mut output).await,
+            Command::Log(args) => log::execute(args, &mut output).await,
             Command::Bench(args) => bench::execute(args, &mut output).await,
             Command::Completion(args) => completion::execute(&args, &mut output),
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wstream_record::{
     BatchError, ByteSize, CoordinatorEpoch, LeaderEpoch, Offset, ProducerEpoch, Sequence,
-    Timestamp, TopicName,
+    Timestamp, TopicId, TopicName,
 };
 
 use crate::topic::limits::PARTITIONS_MAX;
@@ -266,6 +266,9 @@ pub enum TopicError {
     /// There is none of that name.
     #[error("there is no topic {0}")]
     Unknown(TopicName),
+    /// There is no data of an unknown topic of that id.
+    #[error("there is no forgotten data of topic {0}")]
+    NotForgotten(TopicId),
     /// The number is not possible.
     #[error("a topic cannot have {partitions} partitions: 1 to {PARTITIONS_MAX}")]
     Partitions {

@@ -34,7 +34,10 @@ pub enum Problem {
         reason: String,
     },
     /// There is data of a topic that the metadata does not know. It is kept.
-    #[error("there is data of {partitions} partitions of topic {topic}, which is not known")]
+    #[error(
+        "there is data of {partitions} partitions of topic {topic}, which is not known: `wstream log forgotten` adopts or \
+         discards it"
+    )]
     UnknownTopic {
         /// The topic's id.
         topic: TopicId,

@@ -37,7 +37,7 @@ pub use errors::{
     TopicError,
 };
 pub use health::Problem;
-pub use log::Log;
+pub use log::{Forgotten, ForgottenPartition, Log};
 pub use metadata::{DOCUMENT_BYTES_MAX, Entropy, Metadata, Restored};
 pub use partition::{
     AppendTicket, Appended, Commit, Fetched, Marks, Partition, Role, Stats, Upto, Waiter,

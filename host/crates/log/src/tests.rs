@@ -10,7 +10,7 @@ use wstream_record::{
 
 use crate::errors::StoreError;
 use crate::metadata::Command;
-use crate::store::LogStore;
+use crate::store::{LogStore, PartitionKey};
 use crate::testing::{Call, Node, batch_of};
 use crate::{
     AppendError, Durability, FreeSpace, Log, LogConfig, Metadata, Partition, Problem, TopicError,
@@ -380,4 +380,57 @@ async fn producers_hear_that_the_disk_is_full() {
         matches!(refused, AppendError::DiskFull { free, min } if free.0 == 999 && min.0 == 1_000)
     );
     assert_eq!(partition.marks().log_end, Offset(0));
+}
+
+/// What the metadata has forgotten is told and kept, and comes back whole when it is adopted.
+#[test]
+fn a_forgotten_topic_is_adopted_with_what_its_producers_sent_or_discarded() {
+    let node = Node::new(41);
+    let stamp = ProducerStamp {
+        id: ProducerId(5),
+        epoch: ProducerEpoch(0),
+        sequence: Sequence(0),
+    };
+    let sent = || batch_of(3, 10, Some(stamp));
+    for topic in ["one", "two"] {
+        let partition = node.partition(topic, TopicSpec::partitions(2));
+        node.run(partition.append(sent())).unwrap();
+    }
+    let [one, two] = ["one", "two"].map(|topic| node.existing(topic).topic_id());
+    let again = node.started_with_metadata_lost(42);
+    let forgotten = again.log.forgotten();
+    assert_eq!(forgotten.len(), 2);
+    for found in &forgotten {
+        assert!([one, two].contains(&found.topic));
+        assert_eq!(found.partitions_min(), 1, "only the first one has data");
+        assert_eq!(found.partitions[0].log_end, Offset(3));
+    }
+    assert_eq!(again.log.health().len(), 2);
+    let name = TopicName::new("again").unwrap();
+    let adopt = |id, count| again.run(again.log.adopt(id, &name, TopicSpec::partitions(count)));
+    assert!(matches!(
+        adopt(one, 0),
+        Err(TopicError::FewerPartitions { has: 1, .. })
+    ));
+    assert_eq!(adopt(one, 2).unwrap().id, one);
+    assert!(matches!(adopt(one, 2), Err(TopicError::NotForgotten(id)) if id == one));
+    assert!(matches!(adopt(two, 2), Err(TopicError::Exists(_))));
+    let told = again.existing("again");
+    let appended = again.run(told.append(sent())).unwrap();
+    assert!(appended.duplicate, "its producers are known");
+    again.run(again.log.discard(two)).unwrap();
+    assert_eq!(
+        (again.log.forgotten(), again.log.health()),
+        (vec![], vec![])
+    );
+    let key = PartitionKey {
+        topic: two,
+        partition: PartitionId(0),
+    };
+    assert_eq!(again.log.held(key), ByteSize(0));
+    // Also for later starts.
+    let later = again.started_again(43);
+    assert_eq!(later.log.forgotten(), []);
+    let marks = later.existing("again").marks();
+    assert_eq!((marks.log_start, marks.log_end), (Offset(0), Offset(3)));
 }

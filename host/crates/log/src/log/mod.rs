@@ -8,6 +8,7 @@
 //!
 //! Order of locks: `changes`, then `topics`, then those of partitions.
 
+mod forgotten;
 mod opening;
 mod reserve;
 mod upkeep;
@@ -20,6 +21,7 @@ use wstream_record::{
     Clock, LeaderEpoch, PartitionId, ProducerId, TopicId, TopicName, TopicPartition,
 };
 
+pub use self::forgotten::{Forgotten, ForgottenPartition};
 #[cfg(test)]
 pub(crate) use self::opening::Assembly;
 use self::reserve::Reserve;
@@ -31,7 +33,7 @@ use crate::metadata::{Answer, Command, Metadata};
 use crate::partition::{Commit, Limits, Opening, Partition, Role, Shared, Stream};
 use crate::pool::{Pool, Ticker};
 use crate::retention;
-use crate::store::{LogStore, Missing, PartitionKey};
+use crate::store::{LogStore, Missing, PartitionKey, Recovered};
 use crate::topic::{TopicChange, TopicConfig, TopicInfo, TopicSpec};
 
 /// Partitions that `health` names as offline.
@@ -59,8 +61,8 @@ struct Inner {
     topics: RwLock<BTreeMap<TopicName, Topic>>,
     /// Of deleted topics, with data that is still to be removed.
     leftovers: Mutex<Vec<PartitionKey>>,
-    /// Topics that are not known, with the number of partitions that have data.
-    unknown: BTreeMap<TopicId, usize>,
+    /// Topics that are not known, with those of their partitions that have data.
+    unknown: Mutex<BTreeMap<TopicId, Vec<Recovered>>>,
     upkeep: Arc<Upkeep>,
     tidy: Arc<Tidy>,
     ticker: Mutex<Option<Ticker>>,
@@ -357,10 +359,12 @@ impl Inner {
         if let Some(reason) = self.tidy.failed() {
             problems.push(Problem::Untidy { reason });
         }
-        let unknown = self.unknown.iter();
-        problems.extend(
-            unknown.map(|(&topic, &partitions)| Problem::UnknownTopic { topic, partitions }),
-        );
+        let unknown = self.unknown.lock();
+        problems.extend(unknown.iter().map(|(&topic, found)| {
+            let partitions = found.len();
+            Problem::UnknownTopic { topic, partitions }
+        }));
+        drop(unknown);
         let partitions = self.leftovers.lock().len();
         if partitions > 0 {
             problems.push(Problem::NotRemoved { partitions });

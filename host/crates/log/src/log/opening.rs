@@ -71,6 +71,7 @@ impl Log {
             clock,
             config,
         })?;
+        log.0.look_after_reserve();
         log.tick();
         Ok(log)
     }
@@ -147,7 +148,7 @@ impl Log {
             changes: Mutex::new(()),
             topics: RwLock::default(),
             leftovers: Mutex::new(leftovers),
-            unknown,
+            unknown: Mutex::new(unknown),
             ticker: Mutex::default(),
         });
         for (info, openings) in topics.into_iter().zip(openings) {
@@ -191,33 +192,17 @@ impl Sorting<'_> {
 
     /// The partitions of a topic.
     fn openings(&mut self, info: &TopicInfo, producers: &Arc<ProducerBudget>) -> Vec<Opening> {
-        let limits = limits(&info.config);
-        let opening = |number| {
+        let numbers = (0..info.config.partitions).map(PartitionId);
+        let openings = numbers.map(|partition| {
             let key = PartitionKey {
                 topic: info.id,
-                partition: number,
+                partition,
             };
-            let name = TopicPartition::new(info.name.clone(), number);
-            let mut opening = Opening::empty(name, key, limits, producers);
-            let Some(found) = self.found.remove(&key) else {
-                return opening;
-            };
-            opening.log_start = found.start;
-            opening.log_end = found.end;
-            opening.high_watermark = found.high_watermark;
-            match self.recovery.take(self.store, &found) {
-                Ok(derived) => opening.derived = derived,
-                Err(error) => {
-                    tracing::error!(partition = %opening.name, %error, "the partition is offline: its batches do not read");
-                    opening.unreadable = Some(format!("its batches do not read: {error}"));
-                }
-            }
-            opening
-        };
-        (0..info.config.partitions)
-            .map(PartitionId)
-            .map(opening)
-            .collect()
+            let found = self.found.remove(&key);
+            let recovery = &mut self.recovery;
+            opening(self.store, recovery, info, partition, found, producers)
+        });
+        openings.collect()
     }
 
     /// What no topic claims: of deleted ones, to be removed, and of unknown ones, to be kept.
@@ -225,15 +210,15 @@ impl Sorting<'_> {
         mut self,
         metadata: &Metadata,
         streams: &[Arc<Stream>],
-    ) -> (Vec<PartitionKey>, BTreeMap<TopicId, usize>) {
+    ) -> (Vec<PartitionKey>, BTreeMap<TopicId, Vec<Recovered>>) {
         let mut leftovers = Vec::new();
-        let mut unknown = BTreeMap::new();
+        let mut unknown: BTreeMap<TopicId, Vec<Recovered>> = BTreeMap::new();
         for (key, found) in std::mem::take(&mut self.found) {
             if metadata.is_deleted(key.topic) {
                 leftovers.push(key);
                 continue;
             }
-            *unknown.entry(key.topic).or_insert(0) += 1;
+            unknown.entry(key.topic).or_default().push(found);
             // The store forgets what it is not told again. Nothing stands for what does not read.
             let mut bytes = Vec::new();
             if let Ok(derived) = self.recovery.take(self.store, &found) {
@@ -241,11 +226,43 @@ impl Sorting<'_> {
             }
             streams[self.store.stream_of(key)].keep_stranger(key, bytes);
         }
-        for (topic, partitions) in &unknown {
-            tracing::error!(%topic, partitions, "there is data of a topic that is not known; it is kept");
+        for (topic, found) in &unknown {
+            let partitions = found.len();
+            tracing::error!(%topic, partitions, "there is data of a topic that is not known; it is kept: see `wstream log forgotten`");
         }
         (leftovers, unknown)
     }
+}
+
+/// What a partition of a topic begins with, given what the store holds of it.
+pub(super) fn opening(
+    store: &dyn LogStore,
+    recovery: &mut Recovery,
+    info: &TopicInfo,
+    partition: PartitionId,
+    found: Option<Recovered>,
+    producers: &Arc<ProducerBudget>,
+) -> Opening {
+    let key = PartitionKey {
+        topic: info.id,
+        partition,
+    };
+    let name = TopicPartition::new(info.name.clone(), partition);
+    let mut opening = Opening::empty(name, key, limits(&info.config), producers);
+    let Some(found) = found else {
+        return opening;
+    };
+    opening.log_start = found.start;
+    opening.log_end = found.end;
+    opening.high_watermark = found.high_watermark;
+    match recovery.take(store, &found) {
+        Ok(derived) => opening.derived = derived,
+        Err(error) => {
+            tracing::error!(partition = %opening.name, %error, "the partition is offline: its batches do not read");
+            opening.unreadable = Some(format!("its batches do not read: {error}"));
+        }
+    }
+    opening
 }
 
 /// The store in the data directory.

@@ -73,12 +73,16 @@ impl Reserve {
                     tracing::error!(%error, "could not use the room kept for a full disk")
                 }
             }
-        } else if !there && free.0 >= self.disk_free_min.0.saturating_add(2 * RESERVE_BYTES.0) {
-            if let Err(error) = make(&path) {
-                // Not every file system can: then a full disk has to be made room on by hand.
-                tracing::debug!(%error, "no room is kept for a full disk");
-                drop(fs::remove_file(&path));
-            }
+            return;
+        }
+        let plenty = self.disk_free_min.0.saturating_add(2 * RESERVE_BYTES.0);
+        if !there
+            && free.0 >= plenty
+            && let Err(error) = make(&path)
+        {
+            // Not every file system can: then a full disk has to be made room on by hand.
+            tracing::debug!(%error, "no room is kept for a full disk");
+            drop(fs::remove_file(&path));
         }
     }
 }

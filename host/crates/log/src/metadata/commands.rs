@@ -236,7 +236,7 @@ impl From<TopicError> for Refused {
                 Self::FewerPartitions { name, has, wanted }
             }
             TopicError::Setting { key, value, reason } => Self::Setting { key, value, reason },
-            TopicError::Metadata(_) | TopicError::Store(_) => {
+            TopicError::NotForgotten(_) | TopicError::Metadata(_) | TopicError::Store(_) => {
                 unreachable!("a state has nothing to do with stores")
             }
         }

@@ -164,6 +164,13 @@ impl Stream {
         self.strangers.lock().push((key, derived));
     }
 
+    /// Gives back what `keep_stranger` keeps.
+    pub(crate) fn take_stranger(&self, key: PartitionKey) -> Option<Vec<u8>> {
+        let mut strangers = self.strangers.lock();
+        let at = strangers.iter().position(|(of, _)| *of == key)?;
+        Some(strangers.swap_remove(at).1)
+    }
+
     /// Removes partitions with all they hold. They must be closed. Blocks.
     pub(crate) fn remove(&self, keys: &[PartitionKey]) -> Result<(), StoreError> {
         let _writers = self.writers.lock();

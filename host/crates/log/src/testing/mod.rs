@@ -139,6 +139,17 @@ impl Node {
         self.started_again(seed)
     }
 
+    /// As `started_again`, with metadata that has forgotten everything.
+    pub(crate) fn started_with_metadata_lost(&self, seed: u64) -> Self {
+        Self::start(
+            seed,
+            self.config.clone(),
+            self.time.clone(),
+            self.store.clone(),
+            Metadata::in_memory_with(Entropy::seeded(seed + 1_000)),
+        )
+    }
+
     /// The same; nothing may be asked of this one afterwards.
     pub(crate) fn started_again(&self, seed: u64) -> Self {
         Self::start(

@@ -467,9 +467,7 @@ impl Stream {
         };
         replayed.before();
         let values = replayed.run(&*database, listed.values)?;
-        if let Some(stored) = &stored {
-            replayed.take_aborted(stored);
-        }
+        stored.iter().for_each(|index| replayed.take_aborted(index));
         replayed.after();
         let mut broken = std::mem::take(&mut replayed.broken);
         let wanted = stored

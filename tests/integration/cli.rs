@@ -115,6 +115,7 @@ fn every_command_has_help_with_examples() {
         &["topic", "list"],
         &["topic", "describe"],
         &["topic", "create"],
+        &["topic", "delete"],
         &["produce"],
         &["consume"],
         &["search"],
@@ -275,6 +276,43 @@ fn a_topic_from_end_to_end() {
         "{}",
         missing.stderr
     );
+}
+
+#[test]
+fn a_topic_is_deleted_for_good_unless_the_file_declares_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(dir.path(), "w.toml", "[topics.declared]\n");
+    let node = NodeBuilder::new(&dir.path().join("data")).file(&file).start();
+    let address = format!("http://{}", node.http());
+    let ours = |arguments: &[&str]| {
+        Output::of(&mut wstream(arguments.iter().chain(&["--node", &address])))
+    };
+    assert_eq!(ours(&["topic", "create", "clicks"]).code, 0);
+    let deleted = ours(&["topic", "delete", "clicks"]);
+    assert_eq!(
+        (deleted.code, deleted.stdout.as_str()),
+        (0, "deleted clicks\n"),
+        "{}",
+        deleted.stderr
+    );
+    let rows: [(&[&str], &str); 4] = [
+        (&["consume", "clicks"], "there is no topic \"clicks\""),
+        (
+            &["topic", "delete", "clicks"],
+            "cannot delete clicks: there is no topic \"clicks\"\n  hint: list what there is",
+        ),
+        (
+            &["topic", "delete", "declared"],
+            "cannot delete declared: topic declared is declared in the configuration file\n  \
+             hint: take it out of the file and reload; then delete it",
+        ),
+        (&["topic", "delete", "__consumer_offsets"], "is internal"),
+    ];
+    for (arguments, wanted) in rows {
+        let refused = ours(arguments);
+        assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));
+        assert!(refused.stderr.contains(wanted), "{}", refused.stderr);
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ Examples:
   wstream topic create clicks --partitions 6 --retention-bytes 10GiB --retention-age 30d
   wstream topic create users --set cleanup.policy=compact
   wstream topic alter clicks --partitions 12 --retention-age 7d --unset retention.bytes
+  wstream topic delete clicks
   wstream topic list --json | jq -r '.topics[].name'";
 
 #[derive(Debug, Args)]
@@ -77,6 +78,14 @@ enum TopicCommand {
         /// A setting that goes back to its default; may be given several times.
         #[arg(long, value_name = "KEY")]
         unset: Vec<String>,
+        #[command(flatten)]
+        node: NodeOptions,
+    },
+    /// Delete a topic with all its records, at once and for good.
+    #[command(after_help = EXAMPLES)]
+    Delete {
+        /// The topic.
+        topic: TopicName,
         #[command(flatten)]
         node: NodeOptions,
     },
@@ -194,6 +203,12 @@ pub(super) async fn execute(args: TopicArgs, output: &mut Output) -> anyhow::Res
             let answer = answer.with_context(|| format!("cannot alter {topic}"))?;
             output.line(&format!("altered {topic}"))?;
             show_settings(&answer, output)
+        }
+        TopicCommand::Delete { topic, node } => {
+            let path = format!("/api/v1/topics/{}", encoded(topic.as_str()));
+            let deleted = Client::new(&node)?.delete(&path).await;
+            deleted.with_context(|| format!("cannot delete {topic}"))?;
+            Ok(output.line(&format!("deleted {topic}"))?)
         }
     }
 }

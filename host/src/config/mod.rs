@@ -85,7 +85,7 @@ pub struct RetentionConfig {
 pub enum RetainBy {
     /// When it was appended here.
     Append,
-    /// Its own time, as in Kafka.
+    /// Its own time, as in Kafka; a time to come counts as when it was appended.
     Record,
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Old stretches go as a whole, oldest first, and none that holds what is not committed. By age a
 //! stretch goes when all of it is expired, be it the newest; by bytes the oldest go as long as what
-//! stays is at least what is to be kept, and the newest stays.
+//! stays is at least what is to be kept, and the newest stays. By the records' own time a record
+//! counts as at most as new as when it was appended here: one from the year 2100 goes with those
+//! that came with it, instead of holding the partition until then.
 
 use std::time::Duration;
 
@@ -44,7 +46,9 @@ pub(crate) fn start_wanted(
 
 fn is_expired(extent: &Extent, by: RetentionBy, age: Duration, now: Timestamp) -> bool {
     let newest = match by {
-        RetentionBy::Record if extent.largest != Timestamp::NONE => extent.largest,
+        RetentionBy::Record if extent.largest != Timestamp::NONE => {
+            extent.largest.min(extent.appended)
+        }
         RetentionBy::Record | RetentionBy::Append => extent.appended,
     };
     newest.0.saturating_add(millis(age)) < now.0
@@ -106,7 +110,7 @@ mod tests {
             ..config()
         };
         let old = [1, 2, 3, 4, 5];
-        let new = [i64::MAX, -1, -1, -1, -1];
+        let far = [i64::MAX, 2, 3, Timestamp::MAX_VALID.0, 5];
         let by_append = || age(RetentionBy::Append);
         let by_record = || age(RetentionBy::Record);
         let compacted = TopicConfig {
@@ -128,7 +132,11 @@ mod tests {
             (by_append(), old, 6_001, 50, Some(50)),
             (by_append(), old, 6_001, 49, Some(40)),
             (by_record(), old, 1_005, 50, Some(40)),
-            (by_record(), new, 1 << 40, 50, None),
+            // A time to come counts as when it came.
+            (by_record(), far, 2_000, 50, None),
+            (by_record(), far, 2_001, 50, Some(30)),
+            (by_record(), far, 5_000, 50, Some(30)),
+            (by_record(), far, 5_001, 50, Some(50)),
             (by_record(), [1, -1, -1, -1, -1], 4_001, 50, Some(30)),
         ];
         for (config, largest, now, committed, start) in rows {

@@ -36,7 +36,7 @@ pub enum RetentionBy {
     /// When a record was appended here.
     #[default]
     Append,
-    /// The record's own timestamp: Kafka's rule.
+    /// The record's own timestamp, as in Kafka, but at most the time it was appended here.
     Record,
 }
 

@@ -58,7 +58,7 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
     },
     TopicSetting {
         key: RETENTION_BY,
-        documentation: "what retention.ms counts from: append, when a record was appended; record, its own timestamp",
+        documentation: "what retention.ms counts from: append, when a record was appended; record, its own timestamp, which counts as at most the time of the append",
     },
     TopicSetting {
         key: RETENTION_BYTES,

@@ -249,6 +249,7 @@ fn a_topic_from_end_to_end() {
         "retention.bytes",
     ]);
     assert!(altered.starts_with("altered pairs\n"), "{altered}");
+    assert!(altered.contains("segment.bytes        33554432  default, changes nothing"));
     for row in [
         "retention.by         record    set",
         "segment.ms           3600000   set",
@@ -256,6 +257,24 @@ fn a_topic_from_end_to_end() {
     ] {
         assert!(altered.contains(row), "{row}\n{altered}");
     }
+    for arguments in [
+        ["topic", "alter", "pairs", "--set", "segment.bytes=1048576"],
+        [
+            "topic",
+            "create",
+            "thirds",
+            "--set",
+            "segment.bytes=1048576",
+        ],
+    ] {
+        let warned = Output::of(&mut ours(&arguments));
+        let warning = "warning: segment.bytes is kept and changes nothing: all partitions share";
+        assert!(warned.stderr.starts_with(warning), "{}", warned.stderr);
+        assert_eq!(warned.code, 0);
+    }
+    let shown = said(&["topic", "describe", "thirds"]);
+    let row = "segment.bytes        1048576    set, changes nothing";
+    assert!(shown.contains(row), "{shown}");
     let refused = Output::of(&mut ours(&["topic", "alter", "pairs", "--partitions", "1"]));
     assert!(
         refused.stderr.contains("2 partitions"),
@@ -282,7 +301,9 @@ fn a_topic_from_end_to_end() {
 fn a_topic_is_deleted_for_good_unless_the_file_declares_it() {
     let dir = tempfile::tempdir().unwrap();
     let file = write(dir.path(), "w.toml", "[topics.declared]\n");
-    let node = NodeBuilder::new(&dir.path().join("data")).file(&file).start();
+    let node = NodeBuilder::new(&dir.path().join("data"))
+        .file(&file)
+        .start();
     let address = format!("http://{}", node.http());
     let ours = |arguments: &[&str]| {
         Output::of(&mut wstream(arguments.iter().chain(&["--node", &address])))

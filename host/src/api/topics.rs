@@ -44,6 +44,9 @@ struct SettingView {
     /// Whether nobody set it.
     is_default: bool,
     documentation: &'static str,
+    /// Why it changes nothing, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    without_effect: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -146,8 +149,19 @@ fn settings(info: &TopicInfo) -> Vec<SettingView> {
         value: info.config.value_of(setting.key).unwrap_or_default(),
         is_default: !info.overrides.contains_key(setting.key),
         documentation: setting.documentation,
+        without_effect: setting.without_effect,
     });
     settings.collect()
+}
+
+/// What whoever sets these settings should know of them.
+fn warnings<'a>(set: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let warning = |key: &String| {
+        let setting = TOPIC_SETTINGS.iter().find(|setting| setting.key == key)?;
+        let why = setting.without_effect?;
+        Some(format!("{key} is kept and changes nothing: {why}"))
+    };
+    set.filter_map(warning).collect()
 }
 
 #[derive(Debug, Deserialize)]
@@ -224,7 +238,9 @@ pub(super) async fn create(
         spec = spec.with(&key, value);
     }
     let info = state.log.create_topic(&name, spec).await.map_err(refused)?;
-    Ok((StatusCode::CREATED, Json(json!(view(&state, &info).0))))
+    let mut body = json!(view(&state, &info).0);
+    body["warnings"] = json!(warnings(info.overrides.keys()));
+    Ok((StatusCode::CREATED, Json(body)))
 }
 
 /// `PATCH /topics/{t}`: what is named changes, the rest stays.
@@ -246,6 +262,7 @@ pub(super) async fn alter(
             None => drop(unset.insert(key)),
         }
     }
+    let warnings = warnings(set.keys());
     let partitions = body.partitions;
     let change = TopicChange::Some {
         partitions,
@@ -256,6 +273,7 @@ pub(super) async fn alter(
     let info = info.map_err(refused)?;
     let mut body = json!(view(&state, &info).0);
     body["settings"] = json!(settings(&info));
+    body["warnings"] = json!(warnings);
     Ok(Json(body))
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use wstream_record::TopicName;
 
 use super::client::{Client, NodeOptions, encoded};
-use super::output::{Output, bytes, thousands};
+use super::output::{Output, bytes, thousands, to_stderr};
 use crate::units::{Period, Size};
 
 const EXAMPLES: &str = "\
@@ -178,9 +178,10 @@ pub(super) async fn execute(args: TopicArgs, output: &mut Output) -> anyhow::Res
             let body = json!({"name": topic, "partitions": partitions, "settings": settings});
             let body = Bytes::from(body.to_string());
             let client = Client::new(&node)?;
-            client
+            let answer = client
                 .post("/api/v1/topics", "application/json", body)
                 .await?;
+            warn(&answer);
             let plural = if partitions == 1 { "" } else { "s" };
             Ok(output.line(&format!(
                 "created {topic} with {partitions} partition{plural}"
@@ -201,6 +202,7 @@ pub(super) async fn execute(args: TopicArgs, output: &mut Output) -> anyhow::Res
             let client = Client::new(&node)?;
             let answer = client.patch(&path, "application/json", body).await;
             let answer = answer.with_context(|| format!("cannot alter {topic}"))?;
+            warn(&answer);
             output.line(&format!("altered {topic}"))?;
             show_settings(&answer, output)
         }
@@ -210,6 +212,13 @@ pub(super) async fn execute(args: TopicArgs, output: &mut Output) -> anyhow::Res
             deleted.with_context(|| format!("cannot delete {topic}"))?;
             Ok(output.line(&format!("deleted {topic}"))?)
         }
+    }
+}
+
+/// Says what the node wants known of settings that it took.
+fn warn(answer: &Value) {
+    for warning in items(&answer["warnings"]) {
+        to_stderr(&format!("warning: {}", text(warning)));
     }
 }
 
@@ -301,10 +310,14 @@ fn show_settings(answer: &Value, output: &mut Output) -> anyhow::Result<()> {
             Some(true) => "default",
             _ => "set",
         };
+        let effect = match setting["without_effect"].is_string() {
+            true => ", changes nothing",
+            false => "",
+        };
         vec![
             text(&setting["key"]),
             text(&setting["value"]),
-            from.to_owned(),
+            format!("{from}{effect}"),
         ]
     };
     let rows: Vec<Vec<String>> = items(&answer["settings"]).map(row).collect();

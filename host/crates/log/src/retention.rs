@@ -54,7 +54,8 @@ fn is_expired(extent: &Extent, by: RetentionBy, age: Duration, now: Timestamp) -
     newest.0.saturating_add(millis(age)) < now.0
 }
 
-/// The age at which a stream rolls, so that what retention takes is given back in time.
+/// The age at which a stream rolls, so that what retention takes is given back in time, and
+/// compaction reaches what was appended within the topic's `segment.ms`.
 pub(crate) fn roll_age_ms<'a>(topics: impl Iterator<Item = &'a TopicConfig>) -> Option<i64> {
     let age = |config: &TopicConfig| {
         let kept = config.retention_age.unwrap_or(Duration::MAX);

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
 use wstream_record::{
-    ByteSize, Clock, Offset, PartitionId, ProducerEpoch, ProducerId, ProducerStamp, RecordBatch,
-    Sequence, Timestamp, TopicId, TopicName, TopicPartition,
+    BatchBuilder, ByteSize, Clock, ManualClock, Offset, PartitionId, ProducerEpoch, ProducerId,
+    ProducerStamp, Record, RecordBatch, Sequence, Timestamp, TopicId, TopicName, TopicPartition,
 };
 
 use crate::errors::StoreError;
@@ -13,8 +14,8 @@ use crate::metadata::Command;
 use crate::store::{LogStore, PartitionKey};
 use crate::testing::{Call, Node, batch_of};
 use crate::{
-    AppendError, Durability, FreeSpace, Log, LogConfig, Metadata, Partition, Problem, TopicError,
-    TopicSpec, Upto, Waiter,
+    AppendError, Cleanup, Durability, FreeSpace, Log, LogConfig, Metadata, Partition, Problem,
+    TopicError, TopicSpec, Upto, Waiter,
 };
 
 fn name(text: &str) -> TopicName {
@@ -326,6 +327,58 @@ async fn topics_records_and_producers_survive_a_restart() {
         let next = third.append(stamped(8)).await.unwrap();
         assert_eq!(next.base_offset, Offset(8));
         assert_eq!((log.health(), log.missing()), (vec![], vec![]));
+    }
+}
+
+/// A batch with one record of this key.
+fn keyed(key: &'static str) -> RecordBatch {
+    let mut builder = BatchBuilder::new();
+    builder.push(&Record {
+        timestamp: Timestamp(1_000),
+        key: Some(Bytes::from_static(key.as_bytes())),
+        value: Some(Bytes::from_static(b"v")),
+        ..Record::default()
+    });
+    builder.finish(None).expect("it has a record")
+}
+
+#[tokio::test]
+async fn compaction_reaches_what_is_older_than_the_shortest_segment_ms() {
+    let minutes = |n: u64| Duration::from_secs(n * 60);
+    // The default is a week.
+    for (segment_age, left) in [(Some(minutes(10)), vec![2, 3]), (None, vec![0, 1, 2, 3])] {
+        let dir = tempfile::tempdir().unwrap();
+        let time = ManualClock::new(Timestamp(1_000_000));
+        let config = LogConfig {
+            dir: dir.path().to_owned(),
+            disk_free_min: ByteSize(0),
+            ..LogConfig::default()
+        };
+        let log = Log::open(config.clone(), time.clock()).await.unwrap();
+        let topic = name("t");
+        let spec = TopicSpec::default().cleanup(Cleanup::Compact);
+        let spec = match segment_age {
+            Some(age) => spec.segment_age(age),
+            None => spec,
+        };
+        log.create_topic(&topic, spec).await.unwrap();
+        let written = partition(&log, &topic, 0);
+        for key in ["a", "a", "a"] {
+            written.append(keyed(key)).await.unwrap();
+        }
+        time.advance(minutes(10));
+        log.maintain().await;
+        written.append(keyed("b")).await.unwrap();
+        log.maintain().await;
+        log.close().await;
+        // What is in memory need not know yet.
+        let log = Log::open(config, time.clock()).await.unwrap();
+        let partition = partition(&log, &topic, 0);
+        let fetch = partition.fetch(Offset(0), ByteSize::mib(1), Upto::HighWatermark, None);
+        let batches = fetch.await.unwrap().batches().unwrap();
+        let offsets: Vec<i64> = batches.iter().map(|b| b.header().base_offset.0).collect();
+        assert_eq!(offsets, left, "{segment_age:?}");
+        log.close().await;
     }
 }
 

@@ -22,7 +22,7 @@ use crate::errors::TopicError;
 
 /// Kafka's bound on one batch: 1 MiB and the log overhead of 12 bytes.
 pub const MESSAGE_BYTES_MAX_DEFAULT: ByteSize = ByteSize((1 << 20) + 12);
-/// Kafka's `segment.bytes`, as far as a partition has segments of its own.
+/// Kafka's `segment.bytes`, which changes nothing here.
 pub const SEGMENT_BYTES_DEFAULT: ByteSize = ByteSize::mib(32);
 /// Kafka's `segment.ms`.
 pub const SEGMENT_AGE_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -84,9 +84,9 @@ pub struct TopicConfig {
     pub tombstones_kept: Duration,
     /// Bytes of the largest batch taken.
     pub max_message_bytes: ByteSize,
-    /// Bytes of a partition that retention removes at once.
+    /// Taken for Kafka's clients; changes nothing.
     pub segment_bytes: ByteSize,
-    /// Age of what retention removes at once.
+    /// Age at which the segments that hold its records roll, so that compaction reaches them.
     pub segment_age: Duration,
     /// Replicas that must have a batch before `acks=all` is answered.
     pub min_insync_replicas: u32,
@@ -194,13 +194,13 @@ impl TopicSpec {
         self.with(settings::MAX_MESSAGE_BYTES, bytes.to_string())
     }
 
-    /// With what retention removes at once, in bytes.
+    /// With `segment.bytes`, which changes nothing.
     #[must_use]
     pub fn segment_bytes(self, bytes: ByteSize) -> Self {
         self.with(settings::SEGMENT_BYTES, bytes.to_string())
     }
 
-    /// With what retention removes at once, by age.
+    /// With the age at which the segments that hold its records roll.
     #[must_use]
     pub fn segment_age(self, age: Duration) -> Self {
         self.with(settings::SEGMENT_MS, settings::millis(age))

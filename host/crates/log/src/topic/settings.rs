@@ -29,6 +29,12 @@ const SEGMENT_BYTES_MIN: i64 = 14;
 /// Replicas are counted in 16 bits.
 const REPLICAS_MAX: i64 = i16::MAX as i64;
 
+/// Why `segment.bytes` changes nothing.
+const SHARED_SEGMENTS: &str = "all partitions share segments of the node's own size, and retention removes a partition's \
+     records by the MiB; segment.ms says how soon compaction reaches them";
+/// Why `min.insync.replicas` changes nothing.
+const ONE_REPLICA: &str = "each partition has one replica, which has every batch that is answered";
+
 /// A setting of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopicSetting {
@@ -36,6 +42,8 @@ pub struct TopicSetting {
     pub key: &'static str,
     /// What it means.
     pub documentation: &'static str,
+    /// Why it changes nothing, if so: it is taken because Kafka's clients and tools set it.
+    pub without_effect: Option<&'static str>,
 }
 
 /// All settings, by key.
@@ -43,38 +51,47 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
     TopicSetting {
         key: CLEANUP_POLICY,
         documentation: "how old records go: delete, by retention; compact, once a newer record has their key; or both",
+        without_effect: None,
     },
     TopicSetting {
         key: DELETE_RETENTION_MS,
         documentation: "milliseconds for which a tombstone stays readable in a compacted topic",
+        without_effect: None,
     },
     TopicSetting {
         key: MAX_MESSAGE_BYTES,
         documentation: "bytes of the largest batch taken",
+        without_effect: None,
     },
     TopicSetting {
         key: MIN_INSYNC_REPLICAS,
-        documentation: "replicas that must have a batch before acks=all is answered",
+        documentation: "replicas that must have a batch before acks=all is answered; changes nothing here",
+        without_effect: Some(ONE_REPLICA),
     },
     TopicSetting {
         key: RETENTION_BY,
         documentation: "what retention.ms counts from: append, when a record was appended; record, its own timestamp, which counts as at most the time of the append",
+        without_effect: None,
     },
     TopicSetting {
         key: RETENTION_BYTES,
         documentation: "bytes a partition keeps, beyond which the oldest records go; -1 keeps all",
+        without_effect: None,
     },
     TopicSetting {
         key: RETENTION_MS,
         documentation: "milliseconds after which records go; -1 keeps all",
+        without_effect: None,
     },
     TopicSetting {
         key: SEGMENT_BYTES,
-        documentation: "bytes of a partition that retention removes at once",
+        documentation: "bytes of a segment; changes nothing here, where all partitions share segments and retention goes by the MiB",
+        without_effect: Some(SHARED_SEGMENTS),
     },
     TopicSetting {
         key: SEGMENT_MS,
-        documentation: "milliseconds of a partition that retention removes at once",
+        documentation: "milliseconds until what was appended lies in a closed segment, which compaction reaches; the shortest of all topics counts, at least 60000",
+        without_effect: None,
     },
 ];
 

@@ -28,6 +28,17 @@ fn every_setting_has_a_default_that_it_takes() {
 }
 
 #[test]
+fn settings_that_change_nothing_say_why() {
+    let without = TOPIC_SETTINGS.iter().filter(|s| s.without_effect.is_some());
+    let keys: Vec<&str> = without.map(|s| s.key).collect();
+    assert_eq!(keys, ["min.insync.replicas", "segment.bytes"]);
+    for setting in TOPIC_SETTINGS {
+        let says_so = setting.documentation.contains("changes nothing here");
+        assert_eq!(says_so, setting.without_effect.is_some(), "{setting:?}");
+    }
+}
+
+#[test]
 fn typed_setters_are_texts_that_read_back() {
     let day = Duration::from_secs(86_400);
     let spec = TopicSpec::partitions(2)

@@ -177,7 +177,10 @@ export class Topic {
         ],
         ...(topic.settings || [])
           .filter((setting) => !setting.is_default && !setting.key.startsWith('retention.'))
-          .map((setting) => [h('code', {}, setting.key), setting.value]),
+          .map((setting) => [
+            h('code', {}, setting.key),
+            setting.without_effect ? `${setting.value} (changes nothing)` : setting.value,
+          ]),
         ['Id', h('code', {}, topic.id || '\u2013')],
         [
           'Defined in',

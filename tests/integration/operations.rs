@@ -136,6 +136,46 @@ fn watch_takes_an_edit_and_refuses_fewer_partitions() {
 }
 
 #[test]
+fn settings_of_a_topic_are_those_of_the_file_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let bare = write(dir.path(), "bare.toml", "[topics.other]\n");
+    let node = NodeBuilder::new(&data).file(&bare).start();
+    let body = r#"{"name": "in", "settings": {"max.message.bytes": 2000}}"#;
+    assert_eq!(
+        node.ask("POST", "/api/v1/topics", &[], body.as_bytes())
+            .status,
+        201
+    );
+    drop(node.kill());
+    let compacted = CONFIG.replace(
+        "partitions = 2",
+        "settings = { \"cleanup.policy\" = \"compact\" }",
+    );
+    let config = write(dir.path(), "wstream.toml", &compacted);
+    let node = NodeBuilder::new(&data).file(&config).start();
+    let set = |node: &Node| -> Vec<String> {
+        let topic = node.get("/api/v1/topics/in");
+        let settings = topic["settings"].as_array().unwrap().iter();
+        let set = settings.filter(|setting| setting["is_default"] == false);
+        set.map(|s| {
+            format!(
+                "{}={}",
+                s["key"].as_str().unwrap(),
+                s["value"].as_str().unwrap()
+            )
+        })
+        .collect()
+    };
+    // What was set before the file declared the topic is told, and is not kept beside the file.
+    assert_eq!(set(&node), ["cleanup.policy=compact"]);
+    node.wait_for_line("the file does not name the setting");
+    write(dir.path(), "wstream.toml", CONFIG);
+    node.signal(Signal::HUP);
+    until("the default", || set(&node).is_empty().then_some(()));
+}
+
+#[test]
 fn health_and_metrics_tell_what_runs() {
     let dir = tempfile::tempdir().unwrap();
     let config = write(dir.path(), "wstream.toml", CONFIG);

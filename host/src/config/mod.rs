@@ -16,21 +16,21 @@ mod problem;
 mod read;
 #[cfg(test)]
 mod tests;
+mod topic;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wstream_log::RetentionBy;
 use wstream_record::TopicName;
 
 use crate::pipeline::PipelineConfig;
 use crate::sinks::SinkConfig;
 use crate::sources::SourceConfig;
-use crate::units::{Period, Size};
 
 pub use problem::{ConfigError, Position, Problem, nearest};
+pub use topic::{RetainBy, RetentionConfig, SettingValue, Settings, TopicConfig};
 
 /// Bytes of the largest file that is read.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -48,64 +48,6 @@ pub struct Config {
     pub pipelines: BTreeMap<String, PipelineConfig>,
     /// Where records go, by name.
     pub sinks: BTreeMap<String, SinkConfig>,
-}
-
-/// A topic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TopicConfig {
-    /// Partitions; more can be added later, fewer are refused. Default 1.
-    #[schemars(range(min = 1, max = 1000))]
-    pub partitions: i32,
-    /// What is kept. Default everything.
-    pub retention: RetentionConfig,
-    /// Largest batch that producers may send. Default 1 MiB, as in Kafka.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_message_bytes: Option<Size>,
-}
-
-/// What a topic keeps; what is older is removed.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RetentionConfig {
-    /// Bytes per partition, as in Kafka.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<Size>,
-    /// Age at which records go.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub age: Option<Period>,
-    /// What the age is counted from. Default `append`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<RetainBy>,
-}
-
-/// What the age of a record is counted from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum RetainBy {
-    /// When it was appended here.
-    Append,
-    /// Its own time, as in Kafka; a time to come counts as when it was appended.
-    Record,
-}
-
-impl From<RetainBy> for RetentionBy {
-    fn from(by: RetainBy) -> Self {
-        match by {
-            RetainBy::Append => Self::Append,
-            RetainBy::Record => Self::Record,
-        }
-    }
-}
-
-impl Default for TopicConfig {
-    fn default() -> Self {
-        Self {
-            partitions: 1,
-            retention: RetentionConfig::default(),
-            max_message_bytes: None,
-        }
-    }
 }
 
 /// How strictly a file is read.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use tracing::warn;
 use wstream_log::{TopicInfo, TopicSpec};
 use wstream_record::{ByteSize, TopicName};
 use wstream_transform::Transform;
@@ -30,14 +31,6 @@ use crate::sources::{
 
 /// Bytes that one sink of a pipeline may have taken and not made durable.
 const NOT_DURABLE_BYTES_MAX: ByteSize = ByteSize::mib(64);
-
-/// The settings of a topic that the file can say.
-const SETTINGS_OF_FILE: [&str; 4] = [
-    "retention.bytes",
-    "retention.ms",
-    "retention.by",
-    "max.message.bytes",
-];
 
 /// Everything of the file that runs.
 #[derive(Debug)]
@@ -110,7 +103,10 @@ impl Parts {
         for (name, spec) in std::mem::take(&mut prepared.topics) {
             match core.log.topic(&name) {
                 None => core.log.create_topic(&name, spec).await?,
-                Some(old) if old.spec() != spec => core.log.alter_topic(&name, spec).await?,
+                Some(old) if old.spec() != spec => {
+                    tell_forgotten(&old, &spec);
+                    core.log.alter_topic(&name, spec).await?
+                }
                 Some(old) => old,
             };
         }
@@ -363,34 +359,22 @@ fn topics(core: &Core, config: &Config) -> anyhow::Result<Vec<(TopicName, TopicS
                 declared.partitions,
             );
         }
-        let spec = spec(declared, old.as_ref());
+        let spec = declared.spec();
         spec.resolve().with_context(|| format!("topic {name}"))?;
         topics.push((name.clone(), spec));
     }
     Ok(topics)
 }
 
-/// What the file says of a topic. Settings of which the file knows nothing stay as they are.
-fn spec(declared: &config::TopicConfig, old: Option<&TopicInfo>) -> TopicSpec {
-    let retention = &declared.retention;
-    let mut said = TopicSpec::partitions(declared.partitions).defined_in_file(true);
-    // Those that the file may have set before and does not any more are defaults again.
-    let mut kept = old.map_or_else(Default::default, |old| old.overrides.clone());
-    kept.retain(|key, _| !SETTINGS_OF_FILE.contains(&key.as_str()));
-    said.overrides = kept;
-    if let Some(bytes) = retention.bytes {
-        said = said.retention_bytes(Some(bytes.0));
+/// Says which settings, made before the file declared the topic or by an earlier file, go back to
+/// their defaults.
+fn tell_forgotten(old: &TopicInfo, spec: &TopicSpec) {
+    for (setting, value) in &old.overrides {
+        if !spec.overrides.contains_key(setting) {
+            let topic = &old.name;
+            warn!(%topic, setting, value, "the file does not name the setting, which has its default now");
+        }
     }
-    if let Some(age) = retention.age {
-        said = said.retention_age(Some(age.0));
-    }
-    if let Some(by) = retention.by {
-        said = said.retention_by(by.into());
-    }
-    if let Some(bytes) = declared.max_message_bytes {
-        said = said.max_message_bytes(bytes.0);
-    }
-    said
 }
 
 /// The dashboards beside the file; each that a sink names must be there.

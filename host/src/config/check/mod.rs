@@ -8,12 +8,13 @@ mod graph;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use wstream_log::{TOPIC_SETTINGS, TopicError, TopicSpec};
 use wstream_record::TopicName;
 
 use super::document::Document;
 use super::problem::{Problem, nearest};
 use super::read::Declared;
-use super::{Config, LoadOptions, names_a_file};
+use super::{Config, LoadOptions, TopicConfig, names_a_file};
 use crate::pipeline::PipelineConfig;
 use crate::registry::Reference;
 use crate::sinks::SinkConfig;
@@ -80,6 +81,35 @@ impl Checker<'_> {
                     message,
                     "choose a name without them".to_owned(),
                 );
+            }
+            self.settings(name, topic);
+        }
+    }
+
+    /// Every setting that the log would refuse, by the log's own rules, or that would change nothing.
+    fn settings(&mut self, name: &TopicName, topic: &TopicConfig) {
+        for (key, value) in &topic.spec().overrides {
+            let in_settings = topic.settings.0.contains_key(key);
+            let with_unit = topic.said_with_unit(key);
+            let mut path = vec!["topics", name.as_str()];
+            match with_unit.filter(|_| !in_settings) {
+                Some(place) => path.extend(place),
+                None => path.extend(["settings", key.as_str()]),
+            }
+            if let (Some(place), true) = (with_unit, in_settings) {
+                let place = place.join(".");
+                let message = format!("topic \"{name}\" has {key} twice, here and as `{place}`");
+                self.report(&path, message, "remove one of them".to_owned());
+            }
+            let alone = TopicSpec::default().with(key, value.clone());
+            if let Err(TopicError::Setting { reason, .. }) = alone.resolve() {
+                let message = format!("topic \"{name}\" cannot have {key} = {value:?}");
+                self.report(&path, message, reason);
+            }
+            let setting = TOPIC_SETTINGS.iter().find(|setting| setting.key == key);
+            if let Some(why) = setting.and_then(|setting| setting.without_effect) {
+                let message = format!("topic \"{name}\": {key} changes nothing here");
+                self.report(&path, message, format!("take it out: {why}"));
             }
         }
     }

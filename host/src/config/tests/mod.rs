@@ -2,6 +2,7 @@
 
 mod rows;
 mod schema;
+mod settings;
 
 use std::path::Path;
 

@@ -32,7 +32,7 @@ fn what_is_misspelled_missing_or_of_the_wrong_kind_has_a_place_and_a_hint() {
             "colour = 3",
             &[
                 "w.toml:3:1: unknown key `colour` in [topics.netflix-titles]",
-                "  hint: known keys: partitions, retention, max_message_bytes",
+                "  hint: known keys: partitions, retention, max_message_bytes, settings",
             ][..],
         ),
         (

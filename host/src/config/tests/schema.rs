@@ -136,6 +136,8 @@ fn the_examples_fit_the_schema() {
     }
     assert!(checked > 0, "there is no example");
     schema_takes(GOOD).unwrap();
+    let settings = "settings = { \"cleanup.policy\" = \"compact\", \"segment.ms\" = 5 }";
+    schema_takes(&GOOD.replacen("partitions = 3", settings, 1)).unwrap();
 }
 
 #[test]
@@ -145,6 +147,12 @@ fn what_the_reader_refuses_by_shape_does_not_fit_the_schema() {
         ("partitions = 3", "partitions = \"3\""),
         ("partitions = 3", "partitions = 0"),
         ("age = \"30d\"", "age = 30"),
+        ("partitions = 3", "settings = { cleanup = \"compact\" }"),
+        ("partitions = 3", "settings = { \"cleanup.policy\" = true }"),
+        (
+            "partitions = 3",
+            "settings = { \"segment.bytes\" = 1048576 }",
+        ),
         ("[sinks.live]", "[sink.live]"),
         ("type = \"csv\"", "type = \"cvs\""),
         ("type = \"csv\"\n", ""),

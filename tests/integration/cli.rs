@@ -359,6 +359,39 @@ fn following_shows_a_record_as_it_comes() {
 }
 
 #[test]
+fn following_ends_with_an_error_when_the_topic_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = NodeBuilder::new(dir.path()).start();
+    let address = format!("http://{}", node.http());
+    let ours = |arguments: &[&str]| {
+        let mut command = wstream(arguments);
+        command.args(["--node", &address]);
+        command
+    };
+    assert_eq!(Output::of(&mut ours(&["topic", "create", "t"])).code, 0);
+    assert_eq!(fed(&mut ours(&["produce", "t"]), "first").code, 0);
+    let mut follower = ours(&["consume", "t", "--follow", "--from-beginning"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "first");
+    for arguments in [["topic", "delete", "t"], ["topic", "create", "t"]] {
+        assert_eq!(Output::of(&mut ours(&arguments)).code, 0);
+    }
+    assert_eq!(fed(&mut ours(&["produce", "t"]), "another").code, 0);
+    assert!(lines.next().is_none(), "the new topic is followed");
+    let output = follower.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("topic t was deleted while it was read\n  hint:"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_examples_are_good_files() {
     // The catalogue of the demo is made when the demo runs.
     let dir = tempfile::tempdir().unwrap();

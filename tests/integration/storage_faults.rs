@@ -145,7 +145,28 @@ fn records_of_a_damaged_segment_are_named_and_work_goes_on() {
     let lines = node
         .ask("GET", "/api/v1/topics/bad/records", &[], b"")
         .text();
+    let is_told = |line: &&str| line.starts_with("{\"missing\"");
+    let told: Vec<&str> = lines.lines().filter(is_told).collect();
+    let told = told.join("\n");
     assert!(lines.lines().count() >= 200);
+    assert!(
+        told.contains("\"reason\":\"damage\"") && !told.contains("\"unknown\""),
+        "{told}"
+    );
+    let path = "/api/v1/topics/bad/records?missing=false";
+    let quiet = node.ask("GET", path, &[], b"").text();
+    assert!(!quiet.contains("{\"missing\"") && quiet.lines().count() >= 200);
+    let address = node.http();
+    let consumed = Output::of(&mut wstream(["consume", "bad", "--node", &address]));
+    assert_eq!(consumed.code, 0);
+    assert_eq!(consumed.stdout.lines().count(), quiet.lines().count());
+    assert!(
+        consumed
+            .stderr
+            .contains("are missing: stored and not readable: "),
+        "{}",
+        consumed.stderr
+    );
     until("a copy of the damaged files", || {
         find(&dir.path().join("aside"), "db")
     });

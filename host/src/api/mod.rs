@@ -9,6 +9,7 @@ mod cursor;
 mod health;
 mod indices;
 mod live;
+mod missing;
 mod modules;
 mod rates;
 mod records;

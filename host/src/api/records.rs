@@ -1,6 +1,8 @@
 //! Browsing, tailing and producing records of a topic over HTTP.
 //!
 //! A read streams: one buffer of lines is in work at a time and a slow client slows the reader.
+//! Between the records stand lines `{"missing": ...}` where offsets have none any more, and a last
+//! line `{"error": ...}` where a read cannot go on; as events they are `missing` and `end`.
 //! A produce answers once every record is acknowledged.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -19,7 +21,8 @@ use wstream_record::{
 };
 
 use super::ApiState;
-use super::cursor::{Cursor, FROM_END_MAX, Start};
+use super::cursor::{Cursor, FROM_END_MAX, Item, Start};
+use super::missing::Missing;
 use crate::http::{ApiError, event_stream};
 
 /// Bytes of lines that go out together.
@@ -36,6 +39,8 @@ pub(super) struct ReadQuery {
     limit: Option<u64>,
     #[serde(default)]
     follow: bool,
+    /// Whether offsets that are missing are told. Default true.
+    missing: Option<bool>,
 }
 
 impl ReadQuery {
@@ -86,18 +91,19 @@ pub(super) async fn read(
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default();
     let limit = query.limit.unwrap_or(u64::MAX);
+    let tells = query.missing.unwrap_or(true);
     if accept.contains("text/event-stream") {
-        return Ok(events(&state, cursor, limit));
+        return Ok(events(&state, cursor, limit, tells));
     }
     let content = [(header::CONTENT_TYPE, "application/x-ndjson")];
     if let (Start::FromEnd(n), None, false) = (start, query.partition, query.follow) {
         let kept = u64::try_from(n).unwrap_or_default().min(limit);
-        return Ok((content, newest(&mut cursor, kept).await?).into_response());
+        return Ok((content, newest(&mut cursor, kept, tells).await?).into_response());
     }
     let state = Some((cursor, limit));
-    let body = stream::unfold(state, |state| async move {
+    let body = stream::unfold(state, move |state| async move {
         let (mut cursor, mut left) = state?;
-        let (lines, more) = lines(&mut cursor, &mut left).await;
+        let (lines, more) = lines(&mut cursor, &mut left, tells).await;
         if lines.is_empty() && !more {
             return None;
         }
@@ -108,10 +114,14 @@ pub(super) async fn read(
 }
 
 /// The next lines and whether there may be more. A reader that follows gets each record at once.
-async fn lines(cursor: &mut Cursor, left: &mut u64) -> (Vec<u8>, bool) {
+async fn lines(cursor: &mut Cursor, left: &mut u64, tells: bool) -> (Vec<u8>, bool) {
     let mut out = Vec::new();
     while out.len() < CHUNK_BYTES {
         if *left == 0 {
+            let rest = cursor.rest();
+            rest.iter()
+                .filter(|_| tells)
+                .for_each(|missing| missing_line(missing, &mut out));
             return (out, false);
         }
         // A follower's wait at the tail must not hold back what was read.
@@ -121,15 +131,19 @@ async fn lines(cursor: &mut Cursor, left: &mut u64) -> (Vec<u8>, bool) {
             () = std::future::ready(()), if cursor.follows() && !out.is_empty() => return (out, true),
         };
         match next {
-            Ok(Some(record)) => {
+            Ok(Some(Item::Record(record))) => {
                 record.write(&mut out);
                 out.push(b'\n');
                 *left -= 1;
             }
+            Ok(Some(Item::Missing(missing))) => {
+                if tells {
+                    missing_line(&missing, &mut out);
+                }
+            }
             Ok(None) => return (out, false),
             Err(error) => {
-                let message = json!({"error": {"code": error.code, "message": error.message}});
-                out.extend_from_slice(message.to_string().as_bytes());
+                out.extend_from_slice(error.body().to_string().as_bytes());
                 out.push(b'\n');
                 return (out, false);
             }
@@ -138,17 +152,29 @@ async fn lines(cursor: &mut Cursor, left: &mut u64) -> (Vec<u8>, bool) {
     (out, true)
 }
 
-/// The last records of all partitions together, oldest first.
-async fn newest(cursor: &mut Cursor, kept: u64) -> Result<Vec<u8>, ApiError> {
+fn missing_line(missing: &Missing, out: &mut Vec<u8>) {
+    let line = json!({"missing": missing.to_json()}).to_string();
+    out.extend_from_slice(line.as_bytes());
+    out.push(b'\n');
+}
+
+/// The last records of all partitions together, oldest first; in front of them what is missing.
+async fn newest(cursor: &mut Cursor, kept: u64, tells: bool) -> Result<Vec<u8>, ApiError> {
     let kept = usize::try_from(kept).unwrap_or(usize::MAX);
     let mut ring = VecDeque::new();
-    while let Some(record) = cursor.next().await? {
-        if ring.len() == kept {
-            ring.pop_front();
-        }
-        ring.push_back(record);
-    }
     let mut out = Vec::new();
+    while let Some(item) = cursor.next().await? {
+        match item {
+            Item::Record(record) => {
+                if ring.len() == kept {
+                    ring.pop_front();
+                }
+                ring.push_back(record);
+            }
+            Item::Missing(missing) if tells => missing_line(&missing, &mut out),
+            Item::Missing(_) => {}
+        }
+    }
     for record in ring.iter().take(kept) {
         record.write(&mut out);
         out.push(b'\n');
@@ -156,23 +182,33 @@ async fn newest(cursor: &mut Cursor, kept: u64) -> Result<Vec<u8>, ApiError> {
     Ok(out)
 }
 
-fn events(state: &ApiState, mut cursor: Cursor, limit: u64) -> Response {
+fn events(state: &ApiState, mut cursor: Cursor, limit: u64, tells: bool) -> Response {
     let (events, response) = event_stream(&state.shutdown);
     let shutdown = state.shutdown.clone();
     state.shutdown.spawn(async move {
-        for _ in 0..limit {
+        let mut left = limit;
+        while left > 0 {
             let next = tokio::select! {
                 () = shutdown.asked() => return,
                 () = events.gone() => return,
                 next = cursor.next() => next,
             };
             let sent = match next {
-                Ok(Some(record)) => events.send("record", &record.to_json()).await,
+                Ok(Some(Item::Record(record))) => {
+                    left -= 1;
+                    events.send("record", &record.to_json()).await
+                }
+                Ok(Some(Item::Missing(missing))) if tells => {
+                    let text = missing.to_json().to_string();
+                    events.send("missing", &text).await
+                }
+                Ok(Some(Item::Missing(_))) => continue,
                 Ok(None) => return,
                 Err(error) => {
-                    events
-                        .send("error", &json!(error.message).to_string())
-                        .await
+                    // The last one: `error` would be taken for a broken connection by a browser.
+                    let text = error.body()["error"].to_string();
+                    events.send("end", &text).await.ok();
+                    return;
                 }
             };
             if sent.is_err() {

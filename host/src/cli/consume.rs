@@ -1,10 +1,11 @@
-//! `wstream consume`: prints the records of a topic, from any place, to its end or for ever.
+//! `wstream consume`: prints the records of a topic, from any place, to its end or for ever. Offsets
+//! that are missing are told on standard error; a topic that is deleted meanwhile is an error.
 
 use clap::{Args, ValueEnum};
 use wstream_record::{JsonRecord, Timestamp, TopicName};
 
 use super::client::{Client, Lines, NodeOptions, encoded};
-use super::output::Output;
+use super::output::{Output, to_stderr};
 use super::time;
 
 const EXAMPLES: &str = "\
@@ -16,7 +17,10 @@ Examples:
   wstream consume netflix-titles.dlq --format json | jq -c .headers
 
 The formats: value is the record's value as it is; json is the record as one line of JSON;
-pretty shows topic, partition, offset, time, key and headers above the value.";
+pretty shows topic, partition, offset, time, key and headers above the value.
+
+Offsets that have no record any more (retention, compaction, damage) are told on standard error. If the
+topic is deleted meanwhile, the command ends with exit code 1; a new topic of that name is not shown.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -105,10 +109,18 @@ fn path(args: &ConsumeArgs) -> String {
 fn print(line: &[u8], format: Format, metadata: bool, output: &mut Output) -> anyhow::Result<()> {
     if line.starts_with(b"{\"error\"") {
         let error: serde_json::Value = serde_json::from_slice(line)?;
-        let message = error["error"]["message"]
-            .as_str()
-            .unwrap_or("reading failed");
-        anyhow::bail!("{message}");
+        let error = &error["error"];
+        let message = error["message"].as_str().unwrap_or("reading failed");
+        match error["hint"].as_str() {
+            Some(hint) => anyhow::bail!("{message}\n  hint: {hint}"),
+            None => anyhow::bail!("{message}"),
+        }
+    }
+    if line.starts_with(b"{\"missing\"") {
+        let missing: serde_json::Value = serde_json::from_slice(line)?;
+        let message = missing["missing"]["message"].as_str();
+        to_stderr(message.unwrap_or("offsets are missing"));
+        return Ok(());
     }
     if format == Format::Json {
         output.bytes(line)?;

@@ -36,6 +36,16 @@ impl ApiError {
         self
     }
 
+    /// As it is answered.
+    #[must_use]
+    pub fn body(&self) -> serde_json::Value {
+        let mut error = json!({"code": self.code, "message": self.message});
+        if !self.hint.is_empty() {
+            error["hint"] = self.hint.as_str().into();
+        }
+        json!({"error": error})
+    }
+
     /// 400.
     #[must_use]
     pub fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
@@ -68,10 +78,6 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut error = json!({"code": self.code, "message": self.message});
-        if !self.hint.is_empty() {
-            error["hint"] = self.hint.into();
-        }
-        (self.status, axum::Json(json!({"error": error}))).into_response()
+        (self.status, axum::Json(self.body())).into_response()
     }
 }

@@ -60,14 +60,21 @@ export async function getJson(path, signal) {
   return response.json();
 }
 
-/** One JSON value a line; blank lines are skipped. */
+/**
+ * Records, one a line; blank lines are skipped, and so are those that tell of missing offsets: the
+ * offsets that are shown tell it too. A last line that says why reading ended is thrown.
+ */
 export async function getLines(path, signal) {
   const response = await call(path, { signal, headers: { accept: 'application/x-ndjson' } });
   const text = await response.text();
   return text
     .split('\n')
     .filter((line) => line.trim() !== '')
-    .map((line) => JSON.parse(line));
+    .map((line) => JSON.parse(line))
+    .filter((line) => {
+      if (line.error) throw problemOf(response.status, '', line);
+      return !line.missing;
+    });
 }
 
 export async function postJson(path, body, signal) {

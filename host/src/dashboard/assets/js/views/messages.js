@@ -298,7 +298,7 @@ export class Messages {
 
   follow() {
     if (this.tail) return;
-    const tail = { records: [], held: null, pending: [], stream: null };
+    const tail = { records: [], held: null, pending: [], stream: null, missing: null, end: null };
     this.tail = tail;
     this.asked = '';
     tail.stream = new Stream(
@@ -309,6 +309,16 @@ export class Messages {
           into.unshift(record);
           if (into.length > TAIL_MAX) into.length = TAIL_MAX;
           this.soon();
+        },
+        missing: (missing) => {
+          tail.missing = missing.message;
+          this.soon();
+        },
+        // It would only be opened again, and then follow a new topic of the name.
+        end: (end) => {
+          tail.end = [end.message, end.hint].filter(Boolean).join(': ');
+          tail.stream.close();
+          this.redraw();
         },
       },
       this.redraw,
@@ -338,7 +348,10 @@ export class Messages {
 
   tailView(wish) {
     const { tail } = this;
-    if (tail.records.length) return this.list(tail.records, wish);
+    const told = [tail.missing, tail.end].filter(Boolean);
+    const notes = told.map((note) => h('p', { class: 'muted pad', role: 'status', key: note }, note));
+    if (tail.records.length) return [...notes, this.list(tail.records, wish)];
+    if (tail.end) return notes;
     const words =
       tail.stream.state === 'reconnecting'
         ? 'Reconnecting to the live tail.'

@@ -142,7 +142,7 @@ fn source_views(state: &ApiState) -> Vec<SourceView> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct DeadLetterView {
     topic: String,
-    records: i64,
+    records: u64,
 }
 
 fn dead_letter_views(state: &ApiState) -> Vec<DeadLetterView> {
@@ -157,8 +157,7 @@ fn dead_letter_views(state: &ApiState) -> Vec<DeadLetterView> {
         let name = info.name.as_str();
         if name.ends_with(".dlq") || named(name) {
             let partitions = state.log.partitions(&info.name).into_iter();
-            let marks = partitions.map(|p| p.marks());
-            let records = marks.map(|m| m.high_watermark.0 - m.log_start.0).sum();
+            let records = partitions.map(|p| p.stats().records).sum();
             out.push(DeadLetterView {
                 topic: name.to_owned(),
                 records,

@@ -21,7 +21,8 @@ pub(super) struct TopicView {
     id: TopicId,
     partitions: i32,
     internal: bool,
-    records: i64,
+    /// Those that readers get: what compaction took is not counted.
+    records: u64,
     bytes: ByteSize,
     records_per_second: f64,
     bytes_per_second: f64,
@@ -57,6 +58,7 @@ struct PartitionView {
     high_watermark: Offset,
     log_end: Offset,
     leader_epoch: i32,
+    records: u64,
     bytes: ByteSize,
     records_per_second: f64,
     bytes_per_second: f64,
@@ -80,7 +82,7 @@ fn view(state: &ApiState, info: &TopicInfo) -> (TopicView, Vec<PartitionView>) {
         .partitions(&info.name)
         .iter()
         .map(|p| {
-            let marks = p.marks();
+            let (marks, stats) = (p.marks(), p.stats());
             let rate = |what| state.rates.rate(&format!("{what}/{}", p.name()));
             PartitionView {
                 partition: p.name().partition,
@@ -89,7 +91,8 @@ fn view(state: &ApiState, info: &TopicInfo) -> (TopicView, Vec<PartitionView>) {
                 high_watermark: marks.high_watermark,
                 log_end: marks.log_end,
                 leader_epoch: marks.leader_epoch.0,
-                bytes: p.stats().bytes,
+                records: stats.records,
+                bytes: stats.bytes,
                 records_per_second: rate("partition_records"),
                 bytes_per_second: rate("partition_bytes"),
             }
@@ -104,10 +107,7 @@ fn view(state: &ApiState, info: &TopicInfo) -> (TopicView, Vec<PartitionView>) {
         id: info.id,
         partitions: info.config.partitions,
         internal: info.name.is_internal(),
-        records: parts
-            .iter()
-            .map(|p| p.high_watermark.0 - p.log_start.0)
-            .sum(),
+        records: parts.iter().map(|p| p.records).sum(),
         bytes: ByteSize(parts.iter().map(|p| p.bytes.0).sum()),
         records_per_second: parts.iter().map(|p| p.records_per_second).sum(),
         bytes_per_second: parts.iter().map(|p| p.bytes_per_second).sum(),

@@ -277,6 +277,7 @@ fn describe(answer: &Value, output: &mut Output) -> anyhow::Result<()> {
                 text(&partition["log_start"]),
                 text(&partition["high_watermark"]),
                 text(&partition["leader_epoch"]),
+                count(&partition["records"]),
                 size(&partition["bytes"]),
                 format!(
                     "{:.0}",
@@ -290,6 +291,7 @@ fn describe(answer: &Value, output: &mut Output) -> anyhow::Result<()> {
         ">LOG START",
         ">HIGH WATERMARK",
         ">EPOCH",
+        ">RECORDS",
         ">SIZE",
         ">RECORDS/S",
     ];

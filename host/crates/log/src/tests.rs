@@ -378,6 +378,8 @@ async fn compaction_reaches_what_is_older_than_the_shortest_segment_ms() {
         let batches = fetch.await.unwrap().batches().unwrap();
         let offsets: Vec<i64> = batches.iter().map(|b| b.header().base_offset.0).collect();
         assert_eq!(offsets, left, "{segment_age:?}");
+        assert_eq!(partition.stats().records, left.len() as u64);
+        assert_eq!(partition.marks().log_end, Offset(4));
         log.close().await;
     }
 }

@@ -153,6 +153,9 @@ pub struct Marks {
 pub struct Stats {
     /// Bytes of batches held.
     pub bytes: ByteSize,
+    /// Records that readers get, from the log start to the high watermark. Compaction is counted;
+    /// where one of the two cuts a stretch that was compacted, it is as many as there may be at most.
+    pub records: u64,
     /// Records appended since the node started.
     pub appended_records: u64,
     /// Bytes of batches appended since the node started.
@@ -321,10 +324,13 @@ impl Partition {
     /// How much it holds and took.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        let committed = self.0.state.lock().high_watermark;
         let bytes = self.0.shared.store.bytes(self.0.key);
+        let records = self.0.shared.store.records(self.0.key, committed);
         let state = self.0.state.lock();
         Stats {
             bytes,
+            records,
             appended_records: state.appended_records,
             appended_bytes: state.appended_bytes,
         }

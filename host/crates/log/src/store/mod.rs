@@ -268,6 +268,10 @@ pub(crate) trait LogStore: fmt::Debug + Send + Sync {
     /// Bytes of batches that the partition holds.
     fn bytes(&self, key: PartitionKey) -> ByteSize;
 
+    /// How many records readers get between the log start and `end`. Where one of these cuts a
+    /// stretch of which some records are gone, as many as there may be at most.
+    fn records(&self, key: PartitionKey, end: Offset) -> u64;
+
     /// Does some of what need not be done at once: closes segments, settles and compacts them,
     /// removes those of which nothing is alive, looks after damage. Answers whether there is more
     /// to do now. `cleanup` says what a partition's topic wants.

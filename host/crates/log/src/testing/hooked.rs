@@ -148,6 +148,9 @@ impl LogStore for HookedStore {
     fn bytes(&self, key: PartitionKey) -> ByteSize {
         self.inner.bytes(key)
     }
+    fn records(&self, key: PartitionKey, end: Offset) -> u64 {
+        self.inner.records(key, end)
+    }
     fn tidy(&self, cleanup: &dyn Fn(PartitionKey) -> Cleanup) -> Result<bool, StoreError> {
         self.inner.tidy(cleanup)
     }

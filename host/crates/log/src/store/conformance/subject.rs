@@ -213,6 +213,7 @@ impl<'a> Subject<'a> {
             self.check_look(key, partition.start, partition.end);
             self.check_extents(key);
             self.check_aborted(key, Offset(0), partition.end);
+            self.check_records(key);
             assert_eq!(self.read_on(key, partition.start), partition.all().count());
         }
     }
@@ -318,6 +319,36 @@ impl<'a> Subject<'a> {
             expected,
             "{key:?} {at}"
         );
+    }
+
+    /// Counts the records below the end and below some boundary.
+    fn check_records(&self, key: PartitionKey) {
+        let partition = self.partition(key);
+        let middle = partition.all().nth(partition.batches.len() / 2);
+        let middle = middle.map_or(partition.start, |b| b.header().base_offset);
+        for end in [partition.end, middle.max(partition.start)] {
+            let below = partition.all().filter(|b| b.header().next_offset() <= end);
+            let plain = below.filter(|b| !b.header().is_control());
+            let within = plain.map(|b| {
+                let header = b.header();
+                let offsets = header.next_offset().0 - header.base_offset.max(partition.start).0;
+                u64::try_from(offsets.min(i64::from(header.records))).unwrap()
+            });
+            let (most, found) = (within.sum::<u64>(), self.store().records(key, end));
+            // A store counts stretches: what a bound cuts of them it may count too high.
+            let extents = self.store().extents(key).into_iter();
+            let mut cut = extents
+                .filter(|e| e.first < partition.start || (e.first < end && end < e.next))
+                .peekable();
+            if cut.peek().is_none() {
+                assert_eq!(found, most, "{key:?} below {end}");
+            }
+            let offsets = u64::try_from(end.0 - partition.start.0).unwrap();
+            assert!(
+                (most..=offsets).contains(&found),
+                "{key:?} below {end}: {found}"
+            );
+        }
     }
 
     pub(super) fn check_extents(&self, key: PartitionKey) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use wstream_record::{Offset, Timestamp};
 
-use super::index::{Place, Stretch};
+use super::index::{Place, Stretch, offsets_in};
 use super::segment::Segment;
 use crate::store::{Aborted, Extent};
 
@@ -24,6 +24,8 @@ pub(super) struct Held {
     pub(super) bytes: u64,
     /// Segments with markers that aborted something, by offset.
     pub(super) aborted: VecDeque<AbortedIn>,
+    /// Of all spans.
+    pub(super) records: u64,
     pub(super) compacted: Compacted,
 }
 
@@ -66,6 +68,7 @@ pub(super) struct Span {
     pub(super) bytes: u64,
     pub(super) appended: Timestamp,
     pub(super) largest: Timestamp,
+    pub(super) records: u32,
     /// It was cut at a boundary within one of its places.
     pub(super) cut: bool,
 }
@@ -79,8 +82,15 @@ impl Span {
             bytes: stretch.bytes,
             appended: stretch.appended,
             largest: stretch.largest,
+            records: stretch.records,
             cut: false,
         }
+    }
+
+    /// Records in [from, end). If that cuts a span with gaps, as many as there may be at most.
+    fn records_in(&self, from: Offset, end: Offset) -> u32 {
+        let inside = offsets_in(self.first.max(from), self.next.min(end));
+        self.records.min(inside)
     }
 }
 
@@ -90,6 +100,7 @@ impl Held {
         let bytes = u64::from(place.bytes);
         self.end = place.next;
         self.bytes += bytes;
+        self.records += u64::from(place.records);
         if let Some(last) = self.spans.back_mut() {
             let fits = last.segment.id == segment.id
                 && !last.cut
@@ -98,6 +109,7 @@ impl Held {
             if fits {
                 last.next = place.next;
                 last.bytes += bytes;
+                last.records = last.records.saturating_add(place.records);
                 last.appended = last.appended.max(appended);
                 last.largest = last.largest.max(place.largest);
                 return;
@@ -110,6 +122,7 @@ impl Held {
             bytes,
             appended,
             largest: place.largest,
+            records: place.records,
             cut: false,
         });
     }
@@ -118,6 +131,7 @@ impl Held {
     pub(super) fn push_span(&mut self, span: Span) {
         self.end = self.end.max(span.next);
         self.bytes += span.bytes;
+        self.records += u64::from(span.records);
         self.spans.push_back(span);
     }
 
@@ -176,6 +190,10 @@ impl Held {
         if let Some(last) = self.spans.back_mut().filter(|last| last.next > end) {
             last.next = end;
             last.cut = true;
+            let records = last.records.min(offsets_in(last.first, end));
+            let less = u64::from(last.records - records);
+            last.records = records;
+            self.records = self.records.saturating_sub(less);
         }
         while let Some(_gone) = self.aborted.pop_back_if(|known| known.first >= end) {}
         if let Some(last) = self.aborted.back_mut() {
@@ -198,6 +216,7 @@ impl Held {
 
     fn drop_span(&mut self, span: &Span) {
         self.bytes = self.bytes.saturating_sub(span.bytes);
+        self.records = self.records.saturating_sub(u64::from(span.records));
         span.segment.forget(span.bytes);
     }
 
@@ -260,6 +279,19 @@ impl Held {
     /// The span that holds `from`, or the first after it.
     pub(super) fn find(&self, from: Offset) -> usize {
         self.spans.partition_point(|span| span.next <= from)
+    }
+
+    /// Records from the start to below `end`; costs what the spans cut by either do.
+    pub(super) fn records_below(&self, end: Offset) -> u64 {
+        let from = self.start;
+        let front = self.spans.iter().take_while(|s| s.first < from).count();
+        let rest = self.spans.iter().skip(front).rev();
+        let back = rest.take_while(|s| s.next > end);
+        let cut = self.spans.iter().take(front).chain(back);
+        cut.fold(self.records, |records, span| {
+            let inside = u64::from(span.records_in(from, end));
+            records.saturating_sub(u64::from(span.records)) + inside
+        })
     }
 
     pub(super) fn extents(&self) -> Vec<Extent> {

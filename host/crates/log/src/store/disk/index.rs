@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use wstream_record::{Offset, Timestamp};
+use wstream_record::{BatchHeader, Offset, Timestamp};
 
 use super::form;
 use super::layout::{put_key, take_key};
@@ -33,6 +33,29 @@ pub(super) struct Place {
     /// Where in the value.
     pub(super) at: u32,
     pub(super) bytes: u32,
+    /// How many records have these offsets; markers of transactions are none.
+    pub(super) records: u32,
+}
+
+impl Place {
+    fn has_gaps(&self) -> bool {
+        self.records != offsets_in(self.first, self.next)
+    }
+}
+
+/// How many records a batch holds for readers.
+pub(super) fn records_of(header: &BatchHeader) -> u32 {
+    let records = if header.is_control() {
+        0
+    } else {
+        header.records
+    };
+    u32::try_from(records).unwrap_or(0)
+}
+
+/// Offsets from `first` to below `next`.
+pub(super) fn offsets_in(first: Offset, next: Offset) -> u32 {
+    u32::try_from(next.0.saturating_sub(first.0).max(0)).unwrap_or(u32::MAX)
 }
 
 /// What a segment says of one partition.
@@ -84,6 +107,7 @@ impl PartIndex {
             if joined {
                 last.next = place.next;
                 last.bytes += place.bytes;
+                last.records = last.records.saturating_add(place.records);
                 last.largest = last.largest.max(place.largest);
                 return;
             }
@@ -97,6 +121,7 @@ impl PartIndex {
         self.places.retain(|place| place.first < end);
         if let Some(last) = self.places.last_mut() {
             last.next = last.next.min(end);
+            last.records = last.records.min(offsets_in(last.first, last.next));
         }
         if self.reset {
             self.begins = self.begins.min(end);
@@ -149,12 +174,14 @@ impl PartIndex {
                 Some(last) if last.bytes + bytes <= STRETCH_BYTES => {
                     last.next = place.next;
                     last.bytes += bytes;
+                    last.records = last.records.saturating_add(place.records);
                     last.largest = last.largest.max(place.largest);
                 }
                 _ => stretches.push(Stretch {
                     first: place.first,
                     next: place.next,
                     bytes,
+                    records: place.records,
                     largest: place.largest,
                     appended: self.appended,
                 }),
@@ -170,6 +197,7 @@ pub(super) struct Stretch {
     pub(super) first: Offset,
     pub(super) next: Offset,
     pub(super) bytes: u64,
+    pub(super) records: u32,
     pub(super) largest: Timestamp,
     pub(super) appended: Timestamp,
 }
@@ -252,7 +280,11 @@ impl PartIndex {
         put(out, self.end.0);
         put_option(out, self.high_watermark);
         let aborts = !self.aborted.is_empty();
-        out.push(u8::from(self.gone) | (u8::from(self.reset) << 1) | (u8::from(aborts) << 2));
+        // As a rule each offset has its record, and that is not said.
+        let counted = self.places.iter().any(Place::has_gaps);
+        let flags = [self.gone, self.reset, aborts, counted];
+        let flags = flags.iter().rev().fold(0, |bits, &flag| (bits << 1) | u8::from(flag));
+        out.push(flags);
         put(out, self.appended.0);
         put_count(out, self.places.len());
         let (mut offset, mut largest, mut value) = (self.begins.0, 0, 0);
@@ -263,6 +295,9 @@ impl PartIndex {
             put(out, i64::from(place.value) - value);
             put(out, i64::from(place.at));
             put(out, i64::from(place.bytes));
+            if counted {
+                put(out, i64::from(place.records));
+            }
             offset = place.next.0;
             largest = place.largest.0;
             value = i64::from(place.value);
@@ -281,6 +316,7 @@ impl PartIndex {
         let flags = input.byte()?;
         part.gone = flags & 1 != 0;
         part.reset = flags & 2 != 0;
+        let counted = flags & 8 != 0;
         part.appended = Timestamp(input.number()?);
         let (mut offset, mut largest, mut value) = (part.begins.0, 0_i64, 0_i64);
         for _ in 0..input.count(PLACE_BYTES_MIN)? {
@@ -288,18 +324,23 @@ impl PartIndex {
             let next = first.wrapping_add(input.number()?);
             largest = largest.wrapping_add(input.number()?);
             value = value.wrapping_add(input.number()?);
+            let (first, next) = (Offset(first), Offset(next));
             let place = Place {
-                first: Offset(first),
-                next: Offset(next),
+                first,
+                next,
                 largest: Timestamp(largest),
                 value: u32::try_from(value).map_err(|_| format!("a value's number is {value}"))?,
                 at: input.small("a place in a value")?,
                 bytes: input.small("a place's length")?,
+                records: match counted {
+                    true => input.small("a place's records")?,
+                    false => offsets_in(first, next),
+                },
             };
             if place.next <= place.first {
                 return Err("a place holds nothing".to_owned());
             }
-            offset = next;
+            offset = next.0;
             part.places.push(place);
         }
         if flags & 4 != 0 {
@@ -346,7 +387,10 @@ mod tests {
             let mut at = part.begins;
             for _ in 0..random.below(30) {
                 let first = at.plus(i64::try_from(random.below(3)).unwrap());
-                at = first.plus(1 + number(random));
+                let offsets = i64::try_from(1 + random.below(1 << 30)).unwrap();
+                at = first.plus(offsets);
+                let gaps = if p % 2 == 0 { 0 } else { random.below(2) };
+                let records = offsets - i64::try_from(gaps).unwrap();
                 let place = Place {
                     first,
                     next: at,
@@ -354,6 +398,7 @@ mod tests {
                     value: u32::try_from(random.below(1 << 30)).unwrap(),
                     at: u32::try_from(random.below(1 << 17)).unwrap(),
                     bytes: u32::try_from(random.below(1 << 30)).unwrap(),
+                    records: u32::try_from(records).unwrap(),
                 };
                 part.places.push(place);
                 part.end = at;

@@ -289,6 +289,11 @@ impl LogStore for DiskStore {
         ByteSize(held.map_or(0, |held| held.lock().bytes))
     }
 
+    fn records(&self, key: PartitionKey, end: Offset) -> u64 {
+        let held = self.of(key).held(key);
+        held.map_or(0, |held| held.lock().records_below(end))
+    }
+
     fn tidy(&self, cleanup: &dyn Fn(PartitionKey) -> Cleanup) -> Result<bool, StoreError> {
         let mut more = false;
         for stream in &self.streams {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use wstream_record::{BatchError, ByteSize, Offset, RecordBatch, Timestamp};
 
 use super::held::Span;
+use super::index::records_of;
 use super::layout::each_batch;
 use super::segment::Trouble;
 use super::stream::Stream;
@@ -332,7 +333,7 @@ impl Stream {
             .collect();
         for span in cut {
             match self.count(key, &span) {
-                Ok((bytes, largest)) => {
+                Ok((bytes, largest, records)) => {
                     let mut held = held.lock();
                     let mut spans = held.spans.iter_mut();
                     let Some(now) = spans.find(|s| s.first == span.first && s.next == span.next)
@@ -342,6 +343,9 @@ impl Stream {
                     let less = now.bytes.saturating_sub(bytes);
                     now.bytes = bytes;
                     now.largest = largest;
+                    let fewer = u64::from(now.records.saturating_sub(records));
+                    now.records = now.records.min(records);
+                    held.records = held.records.saturating_sub(fewer);
                     held.bytes = held.bytes.saturating_sub(less);
                     span.segment.forget(less);
                 }
@@ -353,27 +357,29 @@ impl Stream {
         }
     }
 
-    /// Bytes and largest time of what a cut span still holds.
-    fn count(&self, key: PartitionKey, span: &Span) -> Result<(u64, Timestamp), Trouble> {
+    /// Bytes, largest time and number of records of what a cut span still holds.
+    fn count(&self, key: PartitionKey, span: &Span) -> Result<(u64, Timestamp, u32), Trouble> {
         let disk = &*self.node.disk;
         let places = span
             .segment
             .places(disk, key, span.first, span.next, u64::MAX)?;
-        let (mut bytes, mut largest) = (0, Timestamp(i64::MIN));
+        let (mut bytes, mut largest, mut records) = (0, Timestamp(i64::MIN), 0_u32);
         for place in &places {
             let run = span.segment.batches(disk, &self.node.slots, place)?;
-            let (mut kept, mut newest) = (0_usize, Timestamp(i64::MIN));
+            let (mut kept, mut newest, mut held) = (0_usize, Timestamp(i64::MIN), 0_u32);
             let walked = each_batch(&run, |batch, at| {
                 let holds = batch.header().next_offset() <= span.next;
                 if holds {
                     kept = at + batch.bytes().len();
                     newest = newest.max(batch.header().max_timestamp);
+                    held = held.saturating_add(records_of(batch.header()));
                 }
                 holds
             });
             walked.map_err(|error| Trouble::Damaged(error.to_string()))?;
             bytes += kept as u64;
             largest = largest.max(newest);
+            records = records.saturating_add(held);
             let kept = u32::try_from(kept).unwrap_or(u32::MAX);
             span.segment.grow(|index| {
                 let part = index.parts.get_mut(&key);
@@ -381,10 +387,11 @@ impl Stream {
                 for place in places.filter(|p| p.first == place.first) {
                     place.bytes = kept;
                     place.largest = newest;
+                    place.records = held;
                 }
             });
         }
-        Ok((bytes, largest))
+        Ok((bytes, largest, records))
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use wstream_record::{Offset, Timestamp};
 
 use super::held::Held;
-use super::index::{PartIndex, Place, SegmentIndex};
+use super::index::{PartIndex, Place, SegmentIndex, records_of};
 use super::layout::{Said, Unpacked, Unpacker, each_batch};
 use super::segment::Segment;
 use super::stream::{Stream, apply, largest};
@@ -196,6 +196,7 @@ impl Replayed<'_> {
                 value,
                 at: at.saturating_add(inside),
                 bytes: u32::try_from(batch.bytes().len()).unwrap_or(u32::MAX),
+                records: records_of(header),
             };
             held.push(segment, &place, appended);
             part.push(place, appended);

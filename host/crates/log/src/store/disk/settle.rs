@@ -313,6 +313,7 @@ impl Stream {
             }
         }
         held.bytes = held.spans.iter().map(|span| span.bytes).sum();
+        held.records = held.spans.iter().map(|s| u64::from(s.records)).sum();
         let compacted = outputs
             .iter()
             .filter_map(|(_, index)| index.compacted.get(&key));

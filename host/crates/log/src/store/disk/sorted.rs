@@ -12,7 +12,7 @@ use bytes::Bytes;
 use wstream_record::{Offset, RecordBatch, Timestamp};
 
 use super::held::Span;
-use super::index::{PartIndex, Place, SegmentIndex};
+use super::index::{PartIndex, Place, SegmentIndex, records_of};
 use super::layout::{Packer, Said, Unpacker, each_batch};
 use super::segment::{Segment, Trouble, encode_seal, index_file, seal_file, segment_name};
 use super::stream::{Stream, largest};
@@ -459,6 +459,7 @@ impl Output {
             value: went.value,
             at: went.at,
             bytes,
+            records: records_of(header),
         };
         part.push(place, appended);
         Ok(())

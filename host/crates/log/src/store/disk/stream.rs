@@ -16,7 +16,7 @@ use wstream_record::{ByteSize, Clock, Offset, RecordBatch, Timestamp};
 
 use super::damage::Damage;
 use super::held::Held;
-use super::index::{PartIndex, Place};
+use super::index::{PartIndex, Place, records_of};
 use super::layout::{self, Packer};
 use super::manifest::Manifest;
 use super::segment::{Segment, segment_name};
@@ -235,6 +235,7 @@ impl Stream {
                         value: went.value,
                         at: went.at,
                         bytes: u32::try_from(batch.bytes().len()).unwrap_or(u32::MAX),
+                        records: records_of(header),
                     };
                     (Staged::Batch(place), place.next)
                 }

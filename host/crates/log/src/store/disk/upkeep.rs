@@ -59,6 +59,8 @@ impl Stream {
             let (gone, kept): (Vec<Place>, Vec<Place>) =
                 places.into_iter().partition(|p| p.next <= start);
             let bytes: u64 = gone.iter().map(|place| u64::from(place.bytes)).sum();
+            let records = gone.iter().map(|place| place.records);
+            let records = records.fold(0_u32, u32::saturating_add);
             let Some(first) = kept.first().map(|place| place.first) else {
                 continue;
             };
@@ -70,6 +72,8 @@ impl Stream {
                 let largest = kept.iter().map(|place| place.largest).max();
                 front.largest = largest.unwrap_or(front.largest);
                 front.bytes = front.bytes.saturating_sub(bytes);
+                front.records = front.records.saturating_sub(records);
+                held.records = held.records.saturating_sub(u64::from(records));
                 held.bytes = held.bytes.saturating_sub(bytes);
                 span.segment.forget(bytes);
             }

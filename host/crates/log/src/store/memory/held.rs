@@ -129,6 +129,19 @@ impl Held {
         self.stretches.iter().map(|s| s.bytes).sum()
     }
 
+    /// Records from the start to below `end`; of a batch that one of them cuts, as many as there may
+    /// be at most.
+    pub(super) fn records_below(&self, end: Offset) -> u64 {
+        let (start, end) = (self.start, end.min(self.end));
+        let below = self.batches_from(start).map(RecordBatch::header);
+        let below = below.take_while(|header| header.base_offset < end);
+        let records = below.filter(|header| !header.is_control()).map(|header| {
+            let inside = header.next_offset().min(end).0 - header.base_offset.max(start).0;
+            u64::try_from(inside.min(i64::from(header.records))).unwrap_or(0)
+        });
+        records.sum()
+    }
+
     /// All stretches, oldest first.
     pub(super) fn extents(&self) -> Vec<Extent> {
         self.stretches.iter().filter_map(Stretch::extent).collect()

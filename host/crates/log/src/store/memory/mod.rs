@@ -408,6 +408,13 @@ impl LogStore for MemoryStore {
         ByteSize(partitions.get(&key).map_or(0, Held::bytes))
     }
 
+    fn records(&self, key: PartitionKey, end: Offset) -> u64 {
+        let partitions = self.shared.partitions.read();
+        partitions
+            .get(&key)
+            .map_or(0, |held| held.records_below(end))
+    }
+
     /// Compacts what is wanted and has something new; one pass over each such partition.
     fn tidy(&self, cleanup: &dyn Fn(PartitionKey) -> Cleanup) -> Result<bool, StoreError> {
         self.check_open("tidying")?;

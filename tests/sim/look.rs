@@ -61,6 +61,10 @@ impl Run {
                 .records
                 .get(offset)
                 .or_else(|| part.history.get(offset));
+            // Of a batch that a start cut, all is answered, and nobody may have heard of its head.
+            if known.is_none() && *offset < part.start {
+                continue;
+            }
             assert_eq!(known, Some(rec), "{} at {offset}", part.name);
         }
         let loss = self.loss;

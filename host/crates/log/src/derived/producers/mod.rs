@@ -137,8 +137,15 @@ impl Producers {
         }
     }
 
+    /// The same, without a budget.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            by_id: self.by_id.clone(),
+            budget: None,
+        }
+    }
+
     /// How many are known.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }

@@ -72,6 +72,9 @@ impl Part {
         let own = before.headers.get(before.headers_before..);
         self.headers.extend_from_slice(own.unwrap_or_default());
         self.headers_before = self.headers.len();
+        // A coordinator's epoch is in no header.
+        self.beside = before.beside.copy();
+        self.beside_count = before.beside_count.saturating_sub(before.headers_before);
         self.high_watermark = None;
     }
 
@@ -236,7 +239,8 @@ impl Part {
     pub(super) fn answer(&mut self) {
         self.headers.clear();
         self.headers_before = 0;
-        if mem::take(&mut self.beside_count) > 0 {
+        self.beside_count = 0;
+        if self.beside.len() > 0 {
             self.beside = Producers::default();
         }
         for answer in self.answers.drain(..) {

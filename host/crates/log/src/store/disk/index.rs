@@ -283,7 +283,10 @@ impl PartIndex {
         // As a rule each offset has its record, and that is not said.
         let counted = self.places.iter().any(Place::has_gaps);
         let flags = [self.gone, self.reset, aborts, counted];
-        let flags = flags.iter().rev().fold(0, |bits, &flag| (bits << 1) | u8::from(flag));
+        let flags = flags
+            .iter()
+            .rev()
+            .fold(0, |bits, &flag| (bits << 1) | u8::from(flag));
         out.push(flags);
         put(out, self.appended.0);
         put_count(out, self.places.len());

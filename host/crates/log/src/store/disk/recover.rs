@@ -17,7 +17,8 @@ use super::index::SegmentIndex;
 use super::manifest::{BEHIND_ALL, Found, Listed, Manifest};
 use super::replay::Replayed;
 use super::segment::{
-    Segment, Trouble, decode_seal, open, seal_file, segment_id, segment_name, stored_index,
+    Segment, Trouble, decode_seal, open, seal_file, segment_id, segment_name, stored_counts,
+    stored_index,
 };
 use super::snapshot::{self, Snapshot};
 use super::stream::Stream;
@@ -145,7 +146,7 @@ impl Stream {
             .map(|&(_, id, closed)| Listed {
                 id,
                 closed,
-                values: None,
+                values: stored_counts(disk, &segment_name(&self.root, id)),
             })
             .collect();
         let derived = names

@@ -14,9 +14,11 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use wstream_record::{Offset, Timestamp};
 
+use super::form;
 use super::index::{PartIndex, Place, SegmentIndex};
 use super::layout::{Unpacker, chunks_of};
 use crate::errors::StoreError;
+use crate::numbers::put;
 use crate::sled::{Database, Disk, Fault, FileSum, Sealed};
 use crate::store::{Aborted, PartitionKey, aborted};
 
@@ -403,6 +405,24 @@ pub(super) fn index_file(name: &str) -> String {
 
 pub(super) fn seal_file(name: &str) -> String {
     format!("{name}.seal")
+}
+
+/// Where it is said how many values of a segment count that failed: the manifest says so too, and may
+/// be lost.
+pub(super) fn counts_file(name: &str) -> String {
+    format!("{name}.counts")
+}
+
+pub(super) fn encode_counts(values: u32) -> Vec<u8> {
+    let mut out = form::begin();
+    put(&mut out, i64::from(values));
+    form::close(out)
+}
+
+/// How many values of a segment count, if it failed.
+pub(super) fn stored_counts(disk: &dyn Disk, name: &str) -> Option<u32> {
+    let bytes = disk.read(&counts_file(name)).ok()??;
+    form::open(&bytes).ok()?.small("a count").ok()
 }
 
 /// A seal as the bytes of a file: a checksum, the length of the list of files, that list as JSON, and

@@ -14,7 +14,9 @@ use wstream_record::{Offset, RecordBatch, Timestamp};
 use super::held::Span;
 use super::index::{PartIndex, Place, SegmentIndex, records_of};
 use super::layout::{Packer, Said, Unpacker, each_batch};
-use super::segment::{Segment, Trouble, encode_seal, index_file, seal_file, segment_name};
+use super::segment::{
+    Segment, Trouble, counts_file, encode_seal, index_file, seal_file, segment_name,
+};
 use super::stream::{Stream, largest};
 use crate::errors::StoreError;
 use crate::sled::{Database, Fault, Shape};
@@ -494,6 +496,7 @@ impl Stream {
             disk.remove(&segment.name)?;
             disk.remove(&index_file(&segment.name))?;
             disk.remove(&seal_file(&segment.name))?;
+            disk.remove(&counts_file(&segment.name))?;
         }
         Ok(())
     }

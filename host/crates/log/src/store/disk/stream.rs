@@ -19,7 +19,7 @@ use super::held::Held;
 use super::index::{PartIndex, Place, records_of};
 use super::layout::{self, Packer};
 use super::manifest::Manifest;
-use super::segment::{Segment, segment_name};
+use super::segment::{Segment, counts_file, encode_counts, segment_name};
 use super::slots::Slots;
 use super::snapshot::Snapshot;
 use super::space::SpaceGuard;
@@ -438,7 +438,9 @@ impl Stream {
             if let Some(listed) = manifest.find(active.id) {
                 listed.values = Some(writer.flushed);
             }
-            if let Err(error) = manifest.write(&*self.node.disk, &self.root) {
+            let disk = &*self.node.disk;
+            let noted = disk.write(&counts_file(&active.name), &encode_counts(writer.flushed));
+            if let Err(error) = manifest.write(disk, &self.root).and(noted) {
                 tracing::error!(stream = self.root, %error, "could not note where a segment ends");
                 let reason = format!("the list of segments is not written: {error}");
                 self.trouble.lock().get_or_insert(reason);

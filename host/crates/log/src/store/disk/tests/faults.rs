@@ -298,3 +298,28 @@ fn what_was_aborted_survives_a_kill_before_its_segment_is_closed() {
     let found = store.aborted(KEY, Offset(0), Offset(9)).unwrap();
     assert_eq!(found, ranges[..2]);
 }
+
+/// What a failed flush leaves in its segment does not count, even where the list that says so is lost.
+#[test]
+fn a_group_that_failed_does_not_come_back_with_a_manifest_made_anew() {
+    let disk = SimDisk::new(11);
+    let clock = ManualClock::default();
+    let options = options(1, Durability::Disk);
+    let store = started(Arc::new(disk.clone()), &options, clock.clock());
+    store.write(0, &[entry(0, 10)], &Vec::new).unwrap();
+    store.flush(0).unwrap();
+    // It reaches the file, and no sync says so.
+    disk.fail(crate::sled::sim::Step::Sync, 0, false);
+    store.write(0, &[entry(1, 100)], &Vec::new).unwrap();
+    store.flush(0).unwrap_err();
+    disk.heal();
+    let again = [entry(1, 200), entry(2, 300)];
+    store.write(0, &again, &Vec::new).unwrap();
+    store.flush(0).unwrap();
+    let before = stored(&store);
+    disk.write("0/manifest", b"lost").unwrap();
+    let disk = disk.kill();
+    drop(store);
+    let store = started(Arc::new(disk), &options, clock.clock());
+    assert_eq!(stored(&store), before);
+}

@@ -36,6 +36,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod writing;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

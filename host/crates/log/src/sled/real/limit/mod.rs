@@ -19,9 +19,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use wstream_record::Clock;
 
 #[cfg(test)]
 pub(crate) use self::hangs::{Hangs, Latch};
@@ -179,23 +180,25 @@ impl Helper {
         }
         *slot = Slot::Asked(work, done);
         self.shared.asked.notify_one();
-        let now = Instant::now();
-        let until = now.checked_add(wait_max).unwrap_or(now);
-        Ok(Asked { until })
+        Ok(Asked {
+            since: Clock::system(),
+            wait_max,
+        })
     }
 
     /// Waits for what was begun, up to the limit from its beginning on.
     pub(super) fn wait<T: 'static>(&self, asked: Asked) -> Result<T, Lost> {
-        let answer = self.answer(asked.until)?;
+        let left = asked.wait_max.saturating_sub(asked.since.monotonic());
+        let answer = self.answer(left)?;
         let answer = answer.downcast::<Result<T, Lost>>();
         *answer.expect("the answer is that of this work")
     }
 
-    fn answer(&self, until: Instant) -> Result<Answer, Lost> {
+    fn answer(&self, wait_max: Duration) -> Result<Answer, Lost> {
         let shared = &*self.shared;
         let mut slot = shared.slot.lock();
         let is_waiting = |slot: &mut Slot| matches!(slot, Slot::Asked(..) | Slot::AtWork);
-        let waited = shared.done.wait_while_until(&mut slot, is_waiting, until);
+        let waited = shared.done.wait_while_for(&mut slot, is_waiting, wait_max);
         if waited.timed_out() && is_waiting(&mut slot) {
             let left = std::mem::replace(&mut *slot, Slot::Left(None));
             if let Slot::Asked(work, _) = left {
@@ -217,7 +220,8 @@ impl Helper {
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Asked {
-    until: Instant,
+    since: Clock,
+    wait_max: Duration,
 }
 
 impl Drop for Helper {

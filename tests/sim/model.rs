@@ -133,7 +133,7 @@ impl Part {
     pub(super) fn place_of(&self, number: u64) -> Option<i64> {
         let mut history = self.history.iter();
         let found = history.find(|(_, rec)| rec.batch == number);
-        found.map(|(offset, rec)| *offset - i64::try_from(rec.place).unwrap())
+        found.map(|(offset, rec)| *offset - i64::from(rec.place))
     }
 
     pub(super) fn raise_start(&mut self, start: i64) {

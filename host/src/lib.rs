@@ -29,4 +29,5 @@ pub mod schemas;
 pub mod shutdown;
 pub mod sinks;
 pub mod sources;
+pub mod stderr;
 pub mod units;

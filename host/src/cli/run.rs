@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 use wstream_log::Durability;
 
 use crate::node::{self, RunError, RunOptions};
+use crate::stderr;
 use crate::units::{Period, Size};
 
 /// The file that is run when none is named.
@@ -180,7 +181,7 @@ fn log_to_stderr(args: &RunArgs) -> anyhow::Result<()> {
         .with_context(|| format!("--log {:?} is not a filter", args.log))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(|| stderr::Stderr);
     match args.log_format {
         LogFormat::Json => builder.json().flatten_event(true).init(),
         LogFormat::Text => builder

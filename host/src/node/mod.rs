@@ -26,6 +26,7 @@ use self::core::Core;
 use crate::config::{self, Config, ConfigError, LoadOptions};
 use crate::pipeline::StepConfig;
 use crate::registry::{self, Asked};
+use crate::stderr;
 use modules::Modules;
 use parts::{Ending, Parts};
 use progress::Progress;
@@ -141,13 +142,10 @@ fn load(options: &RunOptions) -> Result<Config, ConfigError> {
 }
 
 /// One line per listener, for people and for programs that wait for it.
-#[expect(
-    clippy::print_stderr,
-    reason = "these lines are the command's own output"
-)]
 fn announce(core: &Core) {
-    eprintln!("ready: page and API on http://{}", core.facts.http);
-    eprintln!("ready: search on http://{}", core.facts.search);
+    let (http, search) = (core.facts.http, core.facts.search);
+    stderr::say(format_args!("ready: page and API on http://{http}"));
+    stderr::say(format_args!("ready: search on http://{search}"));
     info!(http = %core.facts.http, search = %core.facts.search, "ready");
 }
 
@@ -232,10 +230,9 @@ async fn second_signal(asks: &mut Asks) {
 }
 
 /// What `--once` ends with.
-#[expect(clippy::print_stderr, reason = "the command's own output")]
 fn judge(options: &RunOptions, ending: &Ending) -> Result<(), RunError> {
     if ending.dead_letters > 0 {
-        eprintln!("dead letters: {}", ending.dead_letters);
+        stderr::say(format_args!("dead letters: {}", ending.dead_letters));
     }
     if !ending.failed.is_empty() {
         return Err(anyhow::anyhow!("{}", ending.failed.join("\n")).into());

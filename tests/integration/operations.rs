@@ -1,9 +1,12 @@
 //! Signals, reload, health, metrics, logs: what a person who runs wstream does.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::harness::{Node, NodeBuilder, project, until, write};
+use super::harness::{Node, NodeBuilder, project, request, until, write, wstream};
 use super::netflix::netflix;
 
 const CONFIG: &str = r#"
@@ -214,5 +217,51 @@ fn json_logs_are_one_object_a_line() {
             value["timestamp"].is_string() && value["level"].is_string(),
             "{line}"
         );
+    }
+}
+
+#[test]
+fn a_node_goes_on_whose_standard_error_nobody_reads_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mut command = wstream(["run", "--http", "127.0.0.1:0", "--search", "127.0.0.1:0"]);
+    command.args(["--log", "debug", "--data"]).arg(&data);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = Ended(command.spawn().unwrap());
+    let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
+    let ready = lines.find_map(|line| {
+        let line = line.unwrap();
+        line.strip_prefix("ready: page and API on http://")
+            .map(str::to_owned)
+    });
+    let address = ready.expect("it says where it listens");
+    drop(lines);
+    // All of this is logged.
+    for n in 0..3 {
+        let topic = format!(r#"{{"name":"t{n}"}}"#);
+        let json = [("content-type", "application/json")];
+        let made = request(&address, "POST", "/api/v1/topics", &json, topic.as_bytes()).unwrap();
+        assert_eq!(made.status, 201, "{}", made.text());
+        let path = format!("/api/v1/topics/t{n}/records");
+        let put = request(&address, "POST", &path, &json, b"{\"value\":\"a\"}\n").unwrap();
+        assert_eq!(put.status, 200, "{}", put.text());
+        let path = format!("/api/v1/topics/t{n}");
+        let gone = request(&address, "DELETE", &path, &[], b"").unwrap();
+        assert_eq!(gone.status, 204, "{}", gone.text());
+    }
+    let ready = request(&address, "GET", "/health/ready", &[], b"").unwrap();
+    assert_eq!(ready.status, 200, "{}", ready.text());
+    let pid = rustix::process::Pid::from_child(&child.0);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    assert!(child.0.wait().unwrap().success());
+}
+
+/// Does not outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }

@@ -21,7 +21,8 @@ impl Write for Stderr {
     }
 }
 
-/// Writes one line.
+/// Writes one line, which no other one comes to lie within.
 pub fn say(line: fmt::Arguments<'_>) {
-    drop(writeln!(Stderr, "{line}"));
+    let line = format!("{line}\n");
+    drop(Stderr.write_all(line.as_bytes()));
 }

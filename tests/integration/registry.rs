@@ -266,7 +266,8 @@ fn talker(dir: &Path, word: &str) -> PathBuf {
 fn what_a_module_logs_is_followed_across_an_upgrade() {
     let dir = tempfile::tempdir().unwrap();
     let (node, _) = started(dir.path());
-    assert_eq!(push(&node, "mark", &talker(dir.path(), "first")).code, 0);
+    let pushed = push(&node, "mark", &talker(dir.path(), "first"));
+    assert_eq!(pushed.code, 0, "{}", pushed.stderr);
     produce(&node, 0, 1);
     let lines = || -> Vec<Value> {
         let text = node

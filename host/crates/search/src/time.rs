@@ -319,10 +319,11 @@ pub(crate) fn format_in(millis: i64, zone: &TimeZone, format: &str) -> String {
     };
     let at = at.to_zoned(zone.clone());
     let pattern = match format {
-        "strict_date_optional_time" | "date_optional_time" | "strict_date_time" | "date_time" => {
-            "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"
-        }
-        "strict_date_optional_time_nanos" => "yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+        "strict_date_optional_time"
+        | "strict_date_optional_time_nanos"
+        | "date_optional_time"
+        | "strict_date_time"
+        | "date_time" => "yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
         "date" | "strict_date" | "year_month_day" | "strict_year_month_day" => "yyyy-MM-dd",
         "date_hour_minute_second" => "yyyy-MM-dd'T'HH:mm:ss",
         "basic_date" => "yyyyMMdd",

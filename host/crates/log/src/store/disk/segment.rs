@@ -413,6 +413,16 @@ pub(super) fn counts_file(name: &str) -> String {
     format!("{name}.counts")
 }
 
+/// All that a segment has: its database and the files beside it.
+pub(super) fn names_of(name: &str) -> [String; 4] {
+    [
+        name.to_owned(),
+        index_file(name),
+        seal_file(name),
+        counts_file(name),
+    ]
+}
+
 pub(super) fn encode_counts(values: u32) -> Vec<u8> {
     let mut out = form::begin();
     put(&mut out, i64::from(values));

@@ -21,7 +21,7 @@ use wstream_record::{Offset, Timestamp};
 
 use super::held::Span;
 use super::index::SegmentIndex;
-use super::segment::{Segment, Trouble};
+use super::segment::{Segment, Trouble, names_of};
 use super::sorted::{Sorted, Wanted};
 use super::stream::Stream;
 use crate::errors::StoreError;
@@ -221,13 +221,9 @@ impl Stream {
         if !self.is_unchanged(group, wanted) {
             drop(writer);
             for (segment, _) in outputs {
-                self.node.disk.remove(&segment.name)?;
-                self.node
-                    .disk
-                    .remove(&super::segment::index_file(&segment.name))?;
-                self.node
-                    .disk
-                    .remove(&super::segment::seal_file(&segment.name))?;
+                for name in names_of(&segment.name) {
+                    self.node.disk.remove(&name)?;
+                }
             }
             return Ok(());
         }

@@ -15,7 +15,7 @@ use super::held::Span;
 use super::index::{PartIndex, Place, SegmentIndex, records_of};
 use super::layout::{Packer, Said, Unpacker, each_batch};
 use super::segment::{
-    Segment, Trouble, counts_file, encode_seal, index_file, seal_file, segment_name,
+    Segment, Trouble, encode_seal, index_file, names_of, seal_file, segment_name,
 };
 use super::stream::{Stream, largest};
 use crate::errors::StoreError;
@@ -81,7 +81,7 @@ impl<'a> Sorted<'a> {
             let unfinished = output.map(|output| output.name);
             let done = outputs.iter().map(|(segment, _)| segment.name.clone());
             for name in done.chain(unfinished).collect::<Vec<_>>() {
-                for file in [name.clone(), index_file(&name), seal_file(&name)] {
+                for file in names_of(&name) {
                     if let Err(error) = disk.remove(&file) {
                         tracing::warn!(file, %error, "could not remove an unfinished segment");
                     }
@@ -493,10 +493,9 @@ impl Stream {
             segment.remove();
         }
         for segment in old {
-            disk.remove(&segment.name)?;
-            disk.remove(&index_file(&segment.name))?;
-            disk.remove(&seal_file(&segment.name))?;
-            disk.remove(&counts_file(&segment.name))?;
+            for name in names_of(&segment.name) {
+                disk.remove(&name)?;
+            }
         }
         Ok(())
     }
